@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.executor import coordinate, explain, scores, serve, status, submit, validate, verify
+from soundsright.cli.commands.executor import (
+    coordinate,
+    demo,
+    explain,
+    scores,
+    serve,
+    status,
+    submit,
+    validate,
+    verify,
+)
 
 
 @click.group("executor")
@@ -12,6 +22,7 @@ def command() -> None:
     """Rank images by quality, time and memory.
 
     \b
+    soundsright executor demo                                         # all of it, on one machine
     soundsright executor submit --image-ref lab/gate@sha256:DIGEST    # a miner
     soundsright executor coordinate                                   # the organiser
     soundsright executor serve                                        # a machine that runs images
@@ -21,5 +32,5 @@ def command() -> None:
     """
 
 
-for _module in (submit, coordinate, serve, validate, status, scores, explain, verify):
+for _module in (demo, submit, coordinate, serve, validate, status, scores, explain, verify):
     command.add_command(_module.command)

@@ -1,0 +1,312 @@
+"""`soundsright executor demo`: a whole competition of images on this machine, by real programs.
+
+Times are in seconds. A block lasts `_BLOCK_S`, so that a round begins soon.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from soundsright.cli.shared.options import ANY_PATH, option
+from soundsright.cli.shared.programs import Programs, free_port
+from soundsright.core.errors import PeerUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from soundsright.adapters.chains import HttpChain
+    from soundsright.core.sources import ImageRef
+
+MODELS = ("spectral-gate", "gtcrn", "degraded")
+"""The models of the demo's miners, in folders of `models/`. The last one returns its input."""
+VALIDATORS = ("validator-1", "validator-2")
+ORGANISER = "organiser"
+
+_BLOCK_S = 1.0
+_UPDATE_BLOCKS = 20
+_CLIPS = 24
+_START_S = 60.0
+_SUBMIT_S = 60.0
+_ROUND_S = 900.0
+_LOOK_S = 3.0
+"""Services limit how often an address may ask, and all programs here have the same address."""
+_RULES = f"""\
+# The rules of the demo: short runs, and a round as soon as there is a submission.
+[ruleset]
+base = "soundsright-v5"
+
+[emission]
+competitions = 0.0
+executor = 1.0
+
+[executor]
+warmup_runs = 1
+scoring_runs = 3
+run_audio_s = 12
+update_blocks = {_UPDATE_BLOCKS}
+weight_blocks = {_UPDATE_BLOCKS}
+
+[[competition]]
+task = "DENOISING"
+sample_rate_hz = 16_000
+max_score = 90.0
+remainder = 10.0
+metrics = {{ PESQ_WB = 0.6, ESTOI = 0.4 }}
+"""
+
+
+@click.command("demo")
+@option(
+    "--out",
+    type=ANY_PATH,
+    default="runs/executor",
+    help="Folder for the programs' state, their logs and the pages. It must be new, empty or an earlier demo's.",
+)
+@option(
+    "--without-containers",
+    is_flag=True,
+    help="Run the models as plain processes, with folders in place of images, even if a container engine answers.",
+)
+def command(out: Path, without_containers: bool) -> None:
+    """Run a whole competition of images on this machine.
+
+    \b
+    soundsright executor demo
+    soundsright executor demo --without-containers
+
+    It starts a registry, a private chain, a coordinator, an executor, three miners and two validators. It ends with
+    the table, a plot of quality against time, and the weights that both validators set.
+    """
+    started_s = time.monotonic()
+    _claim(out)
+    folder = out.absolute()
+    with _images(folder, without_containers=without_containers) as images, Programs(folder, {}) as programs:
+        _run(folder, programs, images)
+    _show_pages(folder)
+    click.echo(f"The demo took {time.monotonic() - started_s:.0f} s. The programs' logs are in {out}.")
+
+
+def _claim(out: Path) -> None:
+    """Make the folder, or empty it if it has an earlier demo.
+
+    Raises:
+        UsageError: it has other files, or cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        present = {path.name for path in out.iterdir()}
+        if present and "demo.json" not in present:
+            raise UsageError(f"--out {out} has files that are not a demo's", "Give an empty or new folder.")
+        for path in out.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        (out / "demo.json").write_text(json.dumps({"demo": "executor"}), encoding="utf-8")
+        (out / "rules.toml").write_text(_RULES, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be written ({error.strerror})", "Give another folder.") from error
+
+
+@dataclass(frozen=True)
+class _Images:
+    """How the models become images, and the executor's settings for them."""
+
+    publish: Callable[[str], ImageRef]
+    settings: Mapping[str, str]
+
+
+@contextmanager
+def _images(folder: Path, *, without_containers: bool) -> Iterator[_Images]:
+    """A registry on this machine; without a container engine, folders that stand in for images."""
+    from soundsright.adapters.containers import DockerSandbox, Engine, local_registry, publish_image
+    from soundsright.core.shipped import models_folder
+
+    problem = "--without-containers is given" if without_containers else DockerSandbox().available()
+    if problem is not None:
+        click.echo(f"No containers: {problem.rstrip('.')}. Models run as processes, without isolation.")
+        yield _stand_ins(folder)
+        return
+    with local_registry() as registry:
+
+        def publish(name: str) -> ImageRef:
+            return publish_image(Engine(), models_folder() / name, f"{registry.address}/demo/{name}")
+
+        yield _Images(publish, {"SOUNDSRIGHT_SANDBOX": "docker", "SOUNDSRIGHT_REGISTRIES": registry.address})
+
+
+def _stand_ins(folder: Path) -> _Images:
+    from soundsright.adapters.hubs import FolderHub, StandInImages
+    from soundsright.core.shipped import models_folder
+
+    images = StandInImages(FolderHub(folder / "hub", folder / "hub-cache"))
+    return _Images(
+        lambda name: images.publish("demo", name, models_folder() / name),
+        {
+            "SOUNDSRIGHT_SANDBOX": "process",
+            "SOUNDSRIGHT_TRUST": "true",
+            "SOUNDSRIGHT_HUB": str(folder / "hub"),
+        },
+    )
+
+
+def _run(folder: Path, programs: Programs, images: _Images) -> None:
+    """Start all programs, submit the images, and wait for the table and the weights."""
+    chain = _started_chain(folder, programs)
+    by_miner = {}
+    for name in MODELS:
+        click.echo(f"Building and publishing the image of {name}")
+        by_miner[name] = images.publish(name)
+    ports = free_port(), free_port()
+    programs.set(
+        SOUNDSRIGHT_POLL_S="2",
+        SUBNET_API_URL=f"http://127.0.0.1:{ports[0]}",
+        EXECUTOR_API_URL=f"http://127.0.0.1:{ports[1]}",
+        SOUNDSRIGHT_RULESET=str(folder / "rules.toml"),
+        SOUNDSRIGHT_SPEECH="recordings",
+        EXECUTOR_CLIPS=str(_CLIPS),
+    )
+    click.echo("Starting the coordinator, the executor and two validators")
+    programs.start(
+        "coordinator",
+        ["executor", "coordinate"],
+        WALLET=ORGANISER,
+        SUBNET_API_HOST="127.0.0.1",
+        SUBNET_API_PORT=str(ports[0]),
+    )
+    programs.start(
+        "executor",
+        ["executor", "serve"],
+        WALLET=ORGANISER,
+        EXECUTOR_HOST="127.0.0.1",
+        EXECUTOR_PORT=str(ports[1]),
+        **images.settings,
+    )
+    for name in VALIDATORS:
+        programs.start(name, ["executor", "validate"])
+    programs.wait(lambda: _answers(ports[0]), "the coordinator answers", timeout_s=_START_S)
+    programs.wait(lambda: _answers(ports[1]), "the executor answers", timeout_s=_START_S)
+    for name, image in by_miner.items():
+        click.echo(f"{name} submits {image.repository}@sha256:{image.sha256[:12]}…")
+        programs.run(name, ["executor", "submit", "--image-ref", str(image)], timeout_s=_SUBMIT_S)
+    _wait_for_round(programs, ports[1])
+    weights = programs.wait(lambda: _weights(chain, programs), "both validators set weights", timeout_s=_ROUND_S)
+    source = ["--results", f"http://127.0.0.1:{ports[1]}"]
+    click.echo()
+    click.echo(programs.run(VALIDATORS[0], ["executor", "scores", *source], timeout_s=_SUBMIT_S).rstrip())
+    _keep_results(folder, ports[1])
+    _print_weights(chain, programs, weights)
+
+
+def _started_chain(folder: Path, programs: Programs) -> HttpChain:
+    """A private chain on which all keys are registered."""
+    from soundsright.adapters.chains import HttpChain
+    from soundsright.adapters.peers import Hotkey
+
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    programs.address(ORGANISER)
+    programs.set(SUBTENSOR_CHAIN_ENDPOINT=url)
+    programs.start(
+        "chain",
+        ["chain", "serve", "--port", str(port), "--block-every", f"{_BLOCK_S:g}"],
+        WALLET=ORGANISER,
+    )
+    programs.wait(lambda: True if "Chain of" in programs.output("chain") else None, "the chain", timeout_s=_START_S)
+    key = Hotkey.read(folder / "wallets" / ORGANISER / "hotkeys" / "default")
+    chain = HttpChain(url, key)
+    for name in VALIDATORS:
+        chain.register(programs.address(name), stake=1_000.0, permit=True)
+    for name in MODELS:
+        chain.register(programs.address(name))
+    return chain
+
+
+def _answers(port: int) -> bool | None:
+    """True once a service answers on that port, with whatever status."""
+    return None if _reply(port, "/healthz") is None else True
+
+
+def _reply(port: int, path: str) -> bytes | None:
+    from soundsright.adapters.peers import request
+
+    try:
+        return request(f"http://127.0.0.1:{port}", "GET", path, timeout_s=5.0).body
+    except PeerUnavailable:
+        return None
+
+
+def _wait_for_round(programs: Programs, port: int) -> None:
+    """Wait for the first table with all images, and print what the executor does meanwhile."""
+    said = ""
+
+    def published() -> bool | None:
+        nonlocal said
+        status = json.loads(_reply(port, "/healthz") or b"{}")
+        doing = " ".join(str(status[key]) for key in ("state", "round", "entry") if status.get(key))
+        if doing and doing != said:
+            click.echo(f"  executor: {_named(doing, programs)}")
+            said = doing
+        history = _latest(port)
+        return True if history is not None and history >= len(MODELS) else None
+
+    click.echo("The executor runs all images on one set of clips")
+    programs.wait(published, "the executor publishes a table", timeout_s=_ROUND_S, every_s=_LOOK_S)
+
+
+def _latest(port: int) -> int | None:
+    """The number of images in the last published round; None before the first."""
+    from soundsright.cli.shared.executor_source import executor_history
+
+    try:
+        latest = executor_history(f"http://127.0.0.1:{port}", rounds_back=0).latest
+    except (PeerUnavailable, UsageError):
+        return None
+    return None if latest is None else len(latest.ranked)
+
+
+def _named(text: str, programs: Programs) -> str:
+    for name in MODELS:
+        text = text.replace(programs.address(name), name)
+    return text
+
+
+def _weights(chain: HttpChain, programs: Programs) -> dict[str, dict[int, float]] | None:
+    """The weights of both validators once both have some."""
+    weights = {name: chain.weights(programs.address(name)) for name in VALIDATORS}
+    return weights if all(weights.values()) else None
+
+
+def _print_weights(chain: HttpChain, programs: Programs, weights: Mapping[str, Mapping[int, float]]) -> None:
+    names = {programs.address(name): name for name in (*MODELS, *VALIDATORS, ORGANISER)}
+    hotkeys = {neuron.uid: names.get(neuron.hotkey, neuron.hotkey) for neuron in chain.neurons()}
+    click.echo()
+    for validator, by_uid in weights.items():
+        shares = ", ".join(f"{hotkeys[uid]} {weight:.0%}" for uid, weight in by_uid.items() if weight > 0)
+        click.echo(f"weights of {validator}: {shares}")
+    same = len({json.dumps(each, sort_keys=True) for each in weights.values()}) == 1
+    click.echo("Both validators set the same weights." if same else "The validators set different weights.")
+
+
+def _keep_results(folder: Path, port: int) -> None:
+    """Save the signed results of the last round, which the pages are built from."""
+    from soundsright.cli.shared.executor_source import executor_history
+
+    latest = executor_history(f"http://127.0.0.1:{port}", rounds_back=0).latest
+    raw = None if latest is None else _reply(port, f"/results/{latest.round_id}")
+    if raw is not None:
+        (folder / "results.json").write_bytes(raw)
+
+
+def _show_pages(folder: Path) -> None:
+    """Build the page with the plot from the executor's own database."""
+    from soundsright.cli.shared.executor_source import executor_history
+    from soundsright.services.board import build_site
+
+    build_site((), folder / "site", audio_bytes=0, executor=executor_history(str(folder / "results.json")))
+    click.echo(f"The plot of quality against time: {folder / 'site' / 'executor' / 'index.html'}")
+    click.echo(f"Check the results: soundsright executor verify {folder / 'results.json'}")
