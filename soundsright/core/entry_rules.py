@@ -126,6 +126,25 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
             "the image is not named by its digest",
             "Write repository@sha256: and the 64 hex digits of the digest. A tag can move.",
         ),
+        "image_not_public": RefusalReason(
+            "the image's registry is not public",
+            "Push the image to a registry with a domain name, or ask the organiser to trust yours.",
+        ),
+        "pull_failed": RefusalReason(
+            "the image cannot be pulled",
+            "Check that anybody can pull it by its digest, then submit again.",
+        ),
+        "bad_submission": RefusalReason(
+            "a submission of an image has another form",
+            "Send hotkey, image_ref and submit_time, as docs/reference/executor.md shows them.",
+        ),
+        "duplicate_hotkey": RefusalReason(
+            "a list has two submissions of one hotkey", "Send the submission that stands now."
+        ),
+        "too_many": RefusalReason("a list has too many submissions", "Send at most 4096."),
+        "bad_row": RefusalReason(
+            "a row of an executor's table has another form", "Check that the address leads to an executor."
+        ),
         "bad_source": RefusalReason(
             "the source code's address is not a plain https URL",
             "Write https://host/path, without a user, a password, a query or a fragment.",

@@ -92,7 +92,7 @@ def forget_images(sandbox: Runner, keep: Collection[ImageRef]) -> int:
 def _final(fault: ImageNotPulled | InfrastructureFault, model: FetchedModel) -> EntryRefused | InfrastructureFault:
     """The fault after the last try. A registry that the operator trusts is part of this machine then."""
     if isinstance(fault, ImageNotPulled):
-        return EntryRefused(PULL_FAILED, str(fault)[:2_000], {"image": str(model.submission.source)})
+        return EntryRefused("pull_failed", str(fault)[:2_000], {"image": str(model.submission.source)})
     if isinstance(fault, RegistryUnavailable):
         return EngineUnavailable(fault.problem, fault.remedy)
     return fault
