@@ -60,8 +60,12 @@ def test_folders() -> list[str]:
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        by_room = measured(Path(folder))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            by_room = measured(Path(folder))
+    except subprocess.CalledProcessError:
+        print("A test of these rooms failed, so their coverage is not known.")
+        return 1
     for room, percent in by_room.items():
         print(f"{room:32} {percent:5.1f} % of lines and branches (floor {FLOOR_PERCENT:g} %)")
     return int(any(percent < FLOOR_PERCENT for percent in by_room.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from scripts import coverage_floor, run_tests
 
 FAKE = """
+import subprocess
 import sys
 part = sys.argv[sys.argv.index("-m") + 1]
 print(part, "ran")
@@ -60,3 +62,14 @@ def test_a_part_that_fails_fails_the_run(monkeypatch: pytest.MonkeyPatch, calls:
     monkeypatch.setattr(coverage_floor, "main", lambda: int(failing == "coverage"))
     assert run_tests.run(coverage=True) == 1
     assert len(calls.read_text().splitlines()) == 2
+
+
+def test_a_failing_test_of_a_measured_room_does_not_stop_the_other_tests(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_folder: Path) -> dict[str, float]:
+        raise subprocess.CalledProcessError(1, "pytest")
+
+    monkeypatch.setattr(coverage_floor, "measured", fail)
+    assert coverage_floor.main() == 1
+    assert "not known" in capsys.readouterr().out
