@@ -25,13 +25,15 @@ def option(*names: str, **settings: Any) -> Callable[[F], F]:
 def grouped(record: type, name: str, *options: Callable[[F], F]) -> Callable[[F], F]:
     """A decorator that adds `options` to a command and passes their values as one argument, called `name`.
 
-    `record` is the dataclass of that argument. Each of its fields is the parameter of one option.
+    `record` is the dataclass of that argument. Each parameter of an option is one of its fields. A field without an
+    option keeps its default.
     """
 
     def decorate(command: F) -> F:
         @functools.wraps(command)
         def with_record(*args: Any, **values: Any) -> Any:
-            values[name] = record(**{field.name: values.pop(field.name) for field in fields(record)})
+            given = {field.name: values.pop(field.name) for field in fields(record) if field.name in values}
+            values[name] = record(**given)
             return command(*args, **values)
 
         decorated: Any = with_record
