@@ -90,9 +90,7 @@ def is_included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root
             return False
         if place & 1 or place == last:
             node = node_hash(sibling, node)
-            while not place & 1 and place:
-                place >>= 1
-                last >>= 1
+            place, last = _right_child(place, last)
         else:
             node = node_hash(node, sibling)
         place >>= 1
@@ -149,14 +147,19 @@ def is_consistent(earlier: int, earlier_root: bytes, size: int, root: bytes, pro
             return False
         if place & 1 or place == last:
             old, new = node_hash(sibling, old), node_hash(sibling, new)
-            while not place & 1 and place:
-                place >>= 1
-                last >>= 1
+            place, last = _right_child(place, last)
         else:
             new = node_hash(new, sibling)
         place >>= 1
         last >>= 1
     return last == 0 and old == earlier_root and new == root
+
+
+def _right_child(place: int, last: int) -> tuple[int, int]:
+    """The first level from here on at which the node at `place` is a right child, or the first node of the tree."""
+    while place and not place & 1:
+        place, last = place >> 1, last >> 1
+    return place, last
 
 
 def _split(size: int) -> int:
