@@ -23,6 +23,7 @@ from soundsright.core.errors import PeerUnavailable, UsageError
 if TYPE_CHECKING:
     from soundsright.adapters.chains import HttpChain
     from soundsright.core.sources import ImageRef
+    from soundsright.services.records import ExecutorRound
 
 MODELS = ("spectral-gate", "gtcrn", "degraded")
 """The models of the demo's miners, in folders of `models/`. The last one returns its input."""
@@ -164,8 +165,8 @@ def _run(folder: Path, programs: Programs, images: _Images) -> None:
     ports = free_port(), free_port()
     programs.set(
         SOUNDSRIGHT_POLL_S="2",
-        SUBNET_API_URL=f"http://127.0.0.1:{ports[0]}",
-        EXECUTOR_API_URL=f"http://127.0.0.1:{ports[1]}",
+        SUBNET_API_URL=_url(ports[0]),
+        EXECUTOR_API_URL=_url(ports[1]),
         SOUNDSRIGHT_RULESET=str(folder / "rules.toml"),
         SOUNDSRIGHT_SPEECH="recordings",
         EXECUTOR_CLIPS=str(_CLIPS),
@@ -195,7 +196,7 @@ def _run(folder: Path, programs: Programs, images: _Images) -> None:
         programs.run(name, ["executor", "submit", "--image-ref", str(image)], timeout_s=_SUBMIT_S)
     _wait_for_round(programs, ports[1])
     weights = programs.wait(lambda: _weights(chain, programs), "both validators set weights", timeout_s=_ROUND_S)
-    source = ["--results", f"http://127.0.0.1:{ports[1]}"]
+    source = ["--results", _url(ports[1])]
     click.echo()
     click.echo(programs.run(VALIDATORS[0], ["executor", "scores", *source], timeout_s=_SUBMIT_S).rstrip())
     _keep_results(folder, ports[1])
@@ -208,7 +209,7 @@ def _started_chain(folder: Path, programs: Programs) -> HttpChain:
     from soundsright.adapters.peers import Hotkey
 
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = _url(port)
     programs.address(ORGANISER)
     programs.set(SUBTENSOR_CHAIN_ENDPOINT=url)
     programs.start(
@@ -235,38 +236,46 @@ def _reply(port: int, path: str) -> bytes | None:
     from soundsright.adapters.peers import request
 
     try:
-        return request(f"http://127.0.0.1:{port}", "GET", path, timeout_s=5.0).body
+        return request(_url(port), "GET", path, timeout_s=5.0).body
     except PeerUnavailable:
         return None
 
 
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
 def _wait_for_round(programs: Programs, port: int) -> None:
     """Wait for the first table with all images, and print what the executor does meanwhile."""
+    from soundsright.cli.shared.executor_source import executor_status
+
     said = ""
 
     def published() -> bool | None:
         nonlocal said
-        status = json.loads(_reply(port, "/healthz") or b"{}")
+        try:
+            status = executor_status(_url(port))
+        except PeerUnavailable:
+            return None
         doing = " ".join(str(status[key]) for key in ("state", "round", "entry") if status.get(key))
         if doing and doing != said:
             click.echo(f"  executor: {_named(doing, programs)}")
             said = doing
-        history = _latest(port)
-        return True if history is not None and history >= len(MODELS) else None
+        latest = _latest(port)
+        return True if latest is not None and len(latest.ranked) >= len(MODELS) else None
 
     click.echo("The executor runs all images on one set of clips")
     programs.wait(published, "the executor publishes a table", timeout_s=_ROUND_S, every_s=_LOOK_S)
 
 
-def _latest(port: int) -> int | None:
-    """The number of images in the last published round; None before the first."""
+def _latest(port: int) -> ExecutorRound | None:
+    """The last published round; None before the first."""
     from soundsright.cli.shared.executor_source import executor_history
 
     try:
-        latest = executor_history(f"http://127.0.0.1:{port}", rounds_back=0).latest
+        return executor_history(_url(port), rounds_back=0).latest
     except (PeerUnavailable, UsageError):
         return None
-    return None if latest is None else len(latest.ranked)
 
 
 def _named(text: str, programs: Programs) -> str:
@@ -294,16 +303,14 @@ def _print_weights(chain: HttpChain, programs: Programs, weights: Mapping[str, M
 
 def _keep_results(folder: Path, port: int) -> None:
     """Save the signed results of the last round, which the pages are built from."""
-    from soundsright.cli.shared.executor_source import executor_history
-
-    latest = executor_history(f"http://127.0.0.1:{port}", rounds_back=0).latest
+    latest = _latest(port)
     raw = None if latest is None else _reply(port, f"/results/{latest.round_id}")
     if raw is not None:
         (folder / "results.json").write_bytes(raw)
 
 
 def _show_pages(folder: Path) -> None:
-    """Build the page with the plot from the executor's own database."""
+    """Build the page with the plot from the saved results."""
     from soundsright.cli.shared.executor_source import executor_history
     from soundsright.services.board import build_site
 

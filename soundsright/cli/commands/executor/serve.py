@@ -107,7 +107,8 @@ def _serve(
     from soundsright.services.http import Health, listening
     from soundsright.services.validator import sole_process
 
-    clock, health = SystemClock(), Health(SystemClock())
+    clock = SystemClock()
+    health = Health(clock)
     workers = settings.soundsright_workers or len(usable_cpus())
     with (
         health_socket(settings) as health_sock,
