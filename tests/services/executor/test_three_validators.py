@@ -19,7 +19,8 @@ from soundsright.testing.image_services import ScriptedBoard, ScriptedTable
 from soundsright.testing.state import MemoryState
 from tests.services.executor.images import submitted
 from tests.services.executor.rows import RULES, row
-from tests.services.validator.test_payment import VICTOR, Setting
+from tests.services.validator.test_paying import service as paying_service
+from tests.services.validator.test_payment import Setting
 
 VALIDATORS = ("V1", "V2", "V3")
 A, B = submitted("A", 10), submitted("B", 11)
@@ -79,7 +80,7 @@ class Subnet:
         self.validators = [Validator(self.chain, name, self.board, self.table) for name in VALIDATORS]
 
     def weights(self, blocks: int = 0) -> dict[str, float]:
-        """What all three validators have set after that many blocks. It is the same."""
+        """The weights that all three validators have set after that many blocks. They are the same."""
         if blocks:
             self.chain.advance(blocks)
         for validator in self.validators:
@@ -157,17 +158,7 @@ def test_a_table_that_contradicts_itself_leaves_the_last_weights(subnet: Subnet)
 def test_the_last_payees_count_for_7200_blocks(subnet: Subnet) -> None:
     setting = Setting("A", "burn", shares={"executor": 1.0})
     system = ExecutorSubsystem(subnet.board, subnet.table, RULES, clock=setting.clock, health=setting.health)
-    context = PaymentContext(
-        EmissionRules(setting.shares),
-        "burn",
-        setting.chain,
-        type("Account", (), {"address": VICTOR})(),
-        setting.state,
-        setting.records,
-        setting.clock,
-        setting.health,
-    )
-    service = PayingService(context, [system])
+    service = paying_service(setting, system)
 
     def weights_at(block: int) -> dict[str, float]:
         setting.chain.block = block

@@ -9,11 +9,11 @@ import pytest
 
 from soundsright.core.emission import EmissionRules
 from soundsright.core.errors import ChainUnavailable, InfrastructureFault, PeerUnavailable, UsageError
-from soundsright.services.validator import PayingService, PaymentContext
+from soundsright.services.validator import PayingService, PaymentContext, Subsystem
 from tests.services.validator.test_payment import VICTOR, Setting, System
 
 
-def service(setting: Setting, *systems: System, shares: dict[str, float] | None = None) -> PayingService:
+def service(setting: Setting, *systems: Subsystem, shares: dict[str, float] | None = None) -> PayingService:
     context = PaymentContext(
         EmissionRules(shares or {"executor": 1.0}),
         "burn",
