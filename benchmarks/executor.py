@@ -1,4 +1,4 @@
-"""What the executor's parts cost, as ratios within one run.
+"""The cost of the executor's parts, as ratios within one run.
 
     python benchmarks/executor.py unchanged
     python benchmarks/executor.py unchanged --rows 256 --turns 30

@@ -55,7 +55,7 @@ HotkeyOrEmpty = Annotated[str, AfterValidator(hotkey_or_empty)]
 
 
 class ExecutorServices(BaseModel):
-    """Where the coordinator and the executor answer, and the hotkeys as which they sign."""
+    """The addresses of the coordinator and the executor, and the hotkeys as which they sign."""
 
     subnet_api_url: Annotated[
         ServiceUrl, Field(description="Address of the coordinator of the executor, as http://HOST:PORT.")

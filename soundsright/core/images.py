@@ -83,7 +83,7 @@ def submitted_image(facts: object) -> SubmittedImage:
 
 @dataclass(frozen=True)
 class Challenge:
-    """What fixes a round and its set: `clips` clips of a competition, drawn from the hash of the seed's block.
+    """The basis of a round and its set: `clips` clips of a competition, drawn from the hash of the seed's block.
 
     `corpus_digest` is the digest of the recordings. Only images submitted before the seed's block take part.
 

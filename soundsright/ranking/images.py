@@ -24,7 +24,7 @@ from soundsright.ranking.leads import labels_by_factor, lead_test, scarce_factor
 
 @dataclass(frozen=True)
 class QualityRules:
-    """What decides an image's quality: the competition's `weights` and the `floors` of its metrics, the ruleset.
+    """The rules of an image's quality: the competition's `weights` and the `floors` of its metrics, the ruleset.
 
     `groups` says which clips share a recording; None if it is unknown.
     """

@@ -30,7 +30,7 @@ CONTAINERS = "docker"
 
 @dataclass(frozen=True)
 class ImageParts:
-    """What runs and measures images here. `machine` describes it in the signed results."""
+    """The hub, the sandbox and the meter of images. `machine` describes this machine in the signed results."""
 
     hub: ModelHub
     sandbox: Sandbox

@@ -74,7 +74,7 @@ def latest_round(source: str | None) -> ExecutorRound:
 
 
 def executor_status(url: str) -> Mapping[str, Any]:
-    """What the executor at an address says of itself.
+    """The status that the executor at an address gives.
 
     Raises:
         PeerUnavailable: nothing answers there as an executor.

@@ -36,7 +36,7 @@ _KEPT = (
     "PIP_CERT",
     "PIP_INDEX_URL",
 )
-"""What programs get of this one's environment. Everything else could change what a demo shows."""
+"""The variables that programs inherit. Everything else could change what a demo shows."""
 
 
 @dataclass(frozen=True)

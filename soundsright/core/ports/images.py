@@ -25,7 +25,7 @@ class AcceptedImage:
 
 @dataclass(frozen=True)
 class TakenSubmissions:
-    """What an executor took from a list: its length, and how many were new or had another image before."""
+    """The number of submissions that an executor took, and how many were new or had another image before."""
 
     count: int
     new: int

@@ -36,7 +36,9 @@ class Meter(Protocol):
     """Runs an image on the set, and measures it on the host."""
 
     def measure(self, model: FetchedModel, clips: ClipSet, folder: Path, log: MeasurementLog) -> MeasuredImage:
-        """What was measured, with one result for each clip of a scoring run. The audio is kept in `folder`.
+        """The measurement of an image, with one result for each clip of a scoring run.
+
+        The audio is kept in `folder`.
 
         Raises:
             InfrastructureFault: the image is not to blame.

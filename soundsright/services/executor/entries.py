@@ -44,7 +44,7 @@ _FAULTS_OF_RUNNING = frozenset({"model_fault", "crashed", "timeout", "protocol"}
 
 @dataclass(frozen=True)
 class RoundOfImages:
-    """What all images of a round share."""
+    """The parts that all images of a round share."""
 
     round_id: str
     competition: Competition
@@ -65,7 +65,7 @@ class EntryRuns:
         self._durations_s: list[float] = []
 
     def run_all(self, entries: Sequence[SubmittedImage]) -> dict[str, ImageRow]:
-        """The row of each image, by entry id. What is recorded is not done again.
+        """The row of each image, by entry id. Recorded steps are not done again.
 
         Raises:
             InfrastructureFault: this machine can run no image, or too few. Run again to continue.
@@ -164,7 +164,7 @@ class EntryRuns:
         )
 
     def _measured(self, entry: SubmittedImage, place: str) -> MeasuredImage:
-        """What was measured of an image. It is recorded, and not measured again."""
+        """The measurement of an image. It is recorded, and not made again."""
         context, round_id = self._context, self._shared.round_id
         key = executor_steps.measured(entry.entry_id)
         record = steps.read(context.state, round_id, key)
@@ -229,7 +229,7 @@ def _working(rows: Mapping[str, ImageRow]) -> list[ImageRow]:
 
 
 def measured_before(state: StateStore, round_id: str, entry_id: str, record: MeasuredStep) -> MeasuredImage:
-    """What was measured of an image, with the results of its clips as they are recorded."""
+    """The measurement of an image, with the results of its clips as they are recorded."""
     return replace(record.measured, clips=state.clip_results(round_id, entry_id))
 
 

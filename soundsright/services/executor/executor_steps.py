@@ -67,7 +67,7 @@ class ParticipantsStep(steps.StepRecord):
 
 @dataclass(frozen=True)
 class MeasuredStep(steps.StepRecord):
-    """What was measured of an image, without the results of its clips."""
+    """The measurement of an image, without the results of its clips."""
 
     measured: MeasuredImage
 

@@ -25,7 +25,7 @@ ImageOrder = Callable[[PublishedTable], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Reading:
-    """What a validator read at one time: the submissions that stand, the part that burns, the table and its order.
+    """A validator's reading at one time: standing submissions, the part that burns, the table and its order.
 
     Raises:
         PeerUnavailable: `bad_burn_ratio`, if the part is not from 0 to 1.
@@ -47,7 +47,7 @@ class Reading:
 
 
 def payees_of(reading: Reading, registered: Collection[str]) -> dict[str, float]:
-    """What a validator pays: 1 - burn ratio to the best image, and nothing if no image can be paid.
+    """The payees of a validator: 1 - burn ratio to the best image, and nothing if no image can be paid.
 
     An image can be paid if its hotkey is `registered` and has submitted nothing else since.
     """

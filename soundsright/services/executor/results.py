@@ -73,7 +73,7 @@ class RunForm(_Form):
 
 
 class EntryForm(_Form):
-    """What was measured of an image: its runs, and the scores or the failure of each clip."""
+    """The measurement of an image: its runs, and the scores or the failure of each clip."""
 
     hotkey: Annotated[str, Field(max_length=64)]
     submit_time: Count

@@ -1,4 +1,4 @@
-"""What is recorded while an image is measured, so that a killed executor repeats at most one run.
+"""The records of a measurement while it is made, so that a killed executor repeats at most one run.
 
 An image is run in attempts, from 1: a second and a third one if the machine's speed changed. The scoring runs of
 an attempt are counted from 1 too, and the timings of the reference from 0: number 0 comes before the first attempt,

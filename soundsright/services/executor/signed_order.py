@@ -1,7 +1,7 @@
 """The order of the executor's images by the signed results of the round, as a validator computes it again.
 
 The results have every run and every clip's scores, so quality, score, rank and the protection of the winner before
-follow from them. What the executor says of its rows counts only if it is the same. Blocks are counted.
+follow from them. The executor's own rows count only if they are the same. Blocks are counted.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ EXECUTOR_RESULTS = DocumentKind("round of an executor", "soundsright.executor-re
 """The signed results of an executor's round."""
 MAX_ROWS_BYTES = 64 << 20
 MAX_ROUND_FILES = 500
-"""Of a folder with more files, the latest rounds are read."""
+"""The latest rounds are read from a folder with more files."""
 
 _REMEDY = "Give results that `soundsright executor` published, or the saved answer of /metrics."
 

@@ -54,7 +54,7 @@ class CoolingDown(RequestRefused):
 
 @dataclass(frozen=True)
 class CoordinatorContext:
-    """What a coordinator works with.
+    """The ports, the rules and the settings of a coordinator.
 
     `validators` are the hotkeys of validators; if it is empty, every hotkey with a permit is one. `executors` are
     hotkeys that may read the round, besides validators and the chain's owner. `corpus_digest` is that of the

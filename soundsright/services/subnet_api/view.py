@@ -1,4 +1,4 @@
-"""What the health-check API of a coordinator shows: its competitions. It has no models, scores or seeds."""
+"""The coordinator's data for the health-check API: its competitions. It has no models, scores or seeds."""
 
 from __future__ import annotations
 

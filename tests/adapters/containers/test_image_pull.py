@@ -33,7 +33,7 @@ def registry() -> Iterator[FakeRegistry]:
 
 @pytest.fixture
 def traces(own: OwnEngine) -> Traces:
-    """What the engine has of images: their names, their layers, and downloads that have not ended."""
+    """Everything that the engine has of images: their names, their layers, and downloads that have not ended."""
 
     def look() -> set[str]:
         names = {f"{i.id} {i.tags} {i.attrs.get('RepoDigests')}" for i in own.engine.client.images.list(all=True)}

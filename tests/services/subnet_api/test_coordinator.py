@@ -1,4 +1,4 @@
-"""Who may submit, when again, what validators read, and which round it is."""
+"""The coordinator decides who may submit and when, what validators read, and which round it is."""
 
 from __future__ import annotations
 

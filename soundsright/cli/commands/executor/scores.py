@@ -20,7 +20,7 @@ def command(results: str | None, as_json: bool) -> None:
     soundsright executor scores --results http://127.0.0.1:9000
     soundsright executor scores --results results.json --json
 
-    The table is that of the last published round, best image first. Of signed results, the signature is checked.
+    The table is that of the last published round, best image first. The signature of signed results is checked.
     """
     from rich.console import Console
 
