@@ -89,7 +89,7 @@ def differences_from_rules(results: RoundResults, organiser: CompetitionRules) -
     name = results.challenge.competition_id
     competition = next((each for each in organiser.competitions if each.id == name), None)
     if competition is None:
-        found.append(f"the round is of the competition {name}, which the organiser's file lacks")
+        found.append(f"the round is of the competition {name[:60]}, which the organiser's file lacks")
     elif dict(results.judged.weights) != dict(competition.metric_weights):
         found.append("the results weigh the metrics otherwise than the organiser's file")
     return tuple(found)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import RequestRefused, UsageError
-from soundsright.core.executor_rules import ExecutorRules
 from soundsright.core.images import ImageRow, PublishedTable
 from soundsright.core.ports import ScoreTable
+from soundsright.services.executor.comparing import differences_from_rules
 from soundsright.services.executor.context import JudgeOf
 from soundsright.services.executor.judging import ImageJudge
 from soundsright.services.executor.paying import SCORE_TOLERANCE, bad_table
@@ -106,12 +106,5 @@ class SignedOrder:
             raise bad_table(f"{results.signer} signed the results of round {round_id}, not {self.signer}")
         if results.round_id != round_id:
             raise bad_table(f"the results of round {round_id} are those of round {results.round_id}")
-        rules = self.organiser.executor or ExecutorRules()
-        if results.judged.rules.digest != rules.digest:
-            raise bad_table(f"round {round_id} followed other rules than [executor] of the organiser's file")
-        name = results.challenge.competition_id
-        competition = next((each for each in self.organiser.competitions if each.id == name), None)
-        if competition is None:
-            raise bad_table(f"round {round_id} is of the competition {name[:60]}, which the organiser's file lacks")
-        if dict(results.judged.weights) != dict(competition.metric_weights):
-            raise bad_table(f"round {round_id} weighs the metrics otherwise than the organiser's file")
+        for difference in differences_from_rules(results, self.organiser):
+            raise bad_table(f"round {round_id}: {difference}")

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TypeVar
 
 from soundsright.core.errors import PeerUnavailable, RequestRefused, SoundsRightError
 from soundsright.core.executor_rules import ExecutorRules
 from soundsright.core.ports import Clock, Neuron, ScoreTable, SubmissionBoard
 from soundsright.services.executor.attempts import Repeated
-from soundsright.services.executor.paying import ImageOrder, Reading, order_of_rows, payees_of
+from soundsright.services.executor.paying import ImageOrder, Reading, payees_of
 from soundsright.services.http import Health
 
 EXECUTOR = "executor"
@@ -32,8 +31,8 @@ _log = logging.getLogger(__name__)
 class ExecutorSubsystem:
     """A `Subsystem` of a validator, named `executor`. Use one thread.
 
-    `order` is how the table's images are ranked: by their rows, unless something else is given. If the submissions
-    cannot be handed on, `/readyz` shows it as `executor.update`, and the table is paid nevertheless.
+    `order` ranks the table's images. If the submissions cannot be handed on, `/readyz` shows it as
+    `executor.update`, and the table is paid nevertheless.
     """
 
     name = EXECUTOR
@@ -44,13 +43,13 @@ class ExecutorSubsystem:
         table: ScoreTable,
         rules: ExecutorRules,
         *,
+        order: ImageOrder,
         clock: Clock,
         health: Health,
-        order: ImageOrder | None = None,
     ) -> None:
         self._board = board
         self._table = table
-        self._order = order or partial(order_of_rows, rules=rules)
+        self._order = order
         self._health = health
         self._updates = Repeated("update", self._hand_on, every_blocks=rules.update_blocks, clock=clock)
         self._readings = Repeated("reading", self._read, every_blocks=rules.weight_blocks, clock=clock)

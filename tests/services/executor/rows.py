@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from soundsright.core.executor_rules import ExecutorRules, executor_rules
 from soundsright.core.images import ImageRow, SubmittedImage
+from soundsright.services.executor import order_of_rows
 from soundsright.testing.image_services import measured_row
 
 RULES = executor_rules()
+by_rows = partial(order_of_rows, rules=RULES)
 
 
 def row(

@@ -138,7 +138,7 @@ def test_results_of_others_are_refused(scene: Scene) -> None:
     [
         ({"executor": ExecutorRules()}, "other rules than"),
         ({"competitions": (PUBLISHED[1],)}, "which the organiser's file lacks"),
-        ({"competitions": (replace(COMPETITION, metric_weights={"ESTOI": 1.0}),)}, "weighs the metrics otherwise"),
+        ({"competitions": (replace(COMPETITION, metric_weights={"ESTOI": 1.0}),)}, "weigh the metrics otherwise"),
         ({"ruleset": replace(SOUNDSRIGHT_V3, alpha=0.2)}, "cannot be used"),
     ],
 )

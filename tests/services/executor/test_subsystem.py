@@ -12,7 +12,7 @@ from soundsright.services.http import Health
 from soundsright.testing import VirtualClock
 from soundsright.testing.image_services import ScriptedBoard, ScriptedTable
 from tests.services.executor.images import submitted
-from tests.services.executor.rows import RULES, row
+from tests.services.executor.rows import RULES, by_rows, row
 
 A, B = submitted("A", 10), submitted("B", 11)
 AWAY = PeerUnavailable("Nothing answers", code="timeout")
@@ -29,7 +29,9 @@ class Scene:
         self.health = Health(self.clock)
         self.health.problem("start", None)
         self.neurons = [Neuron(uid, hotkey, 0) for uid, hotkey in enumerate(hotkeys or ("A", "B"))]
-        self.system = ExecutorSubsystem(self.board, self.table, RULES, clock=self.clock, health=self.health)
+        self.system = ExecutorSubsystem(
+            self.board, self.table, RULES, order=by_rows, clock=self.clock, health=self.health
+        )
 
     def tick(self, block: int) -> None:
         try:

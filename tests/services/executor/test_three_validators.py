@@ -18,7 +18,7 @@ from soundsright.testing import MemoryRecords, VirtualClock
 from soundsright.testing.image_services import ScriptedBoard, ScriptedTable
 from soundsright.testing.state import MemoryState
 from tests.services.executor.images import submitted
-from tests.services.executor.rows import RULES, row
+from tests.services.executor.rows import RULES, by_rows, row
 from tests.services.validator.test_paying import service as paying_service
 from tests.services.validator.test_payment import Setting
 
@@ -51,7 +51,9 @@ class Validator:
             self.clock,
             self.health,
         )
-        self.system = ExecutorSubsystem(self.board, self.table, RULES, clock=self.clock, health=self.health)
+        self.system = ExecutorSubsystem(
+            self.board, self.table, RULES, order=by_rows, clock=self.clock, health=self.health
+        )
         self.service = PayingService(context, [self.system])
 
     def tick(self) -> None:
@@ -157,7 +159,9 @@ def test_a_table_that_contradicts_itself_leaves_the_last_weights(subnet: Subnet)
 
 def test_the_last_payees_count_for_7200_blocks(subnet: Subnet) -> None:
     setting = Setting("A", "burn", shares={"executor": 1.0})
-    system = ExecutorSubsystem(subnet.board, subnet.table, RULES, clock=setting.clock, health=setting.health)
+    system = ExecutorSubsystem(
+        subnet.board, subnet.table, RULES, order=by_rows, clock=setting.clock, health=setting.health
+    )
     service = paying_service(setting, system)
 
     def weights_at(block: int) -> dict[str, float]:
