@@ -127,7 +127,7 @@ def cli() -> None:
       soundsright compete
       soundsright COMMAND --help
 
-    Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped.
+    Exit codes: 0 done, 1 failed, 2 wrong use, 3 not valid or not the same, 130 stopped.
     """
 
 
@@ -152,7 +152,7 @@ def run(command: click.Command, arguments: list[str] | None = None, *, program: 
     except click.ClickException as error:
         return _end_of_misuse(error)
     except UsageError as error:
-        return _end(f"Error: {error}", EXIT_MISUSE)
+        return _end(f"Error: {error}", error.exit_code)
     except SoundsRightError as error:
         return _end(f"Failed: {error}", EXIT_FAILED)
     except BrokenPipeError:

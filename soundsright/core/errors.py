@@ -3,6 +3,7 @@
     SoundsRightError
     ├── UsageError               bad input: names the value and the remedy; exit code 2
     │   ├── AudioFileError           a file that cannot be used as audio
+    │   ├── BundleRefused            a bundle that is not what its document says; exit code 3
     │   ├── OtherColdkey             a hotkey that belongs to another coldkey
     │   └── UnpublishableFolder      a model's folder that cannot be published
     ├── ModelFault               the model is to blame: becomes a clip's failure, scored at the floor
@@ -69,7 +70,9 @@ def _restored(kind: type[SoundsRightError], args: tuple[object, ...], facts: dic
 
 
 class UsageError(SoundsRightError):
-    """Bad input. `problem` names the wrong value, `remedy` says what to do."""
+    """Bad input. `problem` names the wrong value, `remedy` says what to do, `exit_code` is that of the command."""
+
+    exit_code = 2
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem.rstrip('.')}. {remedy}")
@@ -87,6 +90,18 @@ class AudioFileError(UsageError):
 
 class SilentRecording(AudioFileError):
     """A recording without sound where it was read. Its file is intact."""
+
+
+class BundleRefused(UsageError):
+    """A bundle, or a part of one, that is forged, damaged, or not the one that was expected."""
+
+    exit_code = 3
+
+    def __init__(
+        self, problem: str, remedy: str = "Do not rely on it. Get the bundle again from its signer."
+    ) -> None:
+        # A part of the text comes from a stranger. It must not be able to control a terminal.
+        super().__init__(printable(problem), remedy)
 
 
 class OtherColdkey(UsageError):

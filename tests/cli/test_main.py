@@ -16,7 +16,7 @@ import pytest
 
 from soundsright.cli.main import COMMANDS, cli, run
 from soundsright.cli.shared.packages import check_packages
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import BundleRefused, UsageError
 
 
 def every_command() -> Iterator[tuple[str, click.Command]]:
@@ -143,6 +143,7 @@ def raising(error: BaseException) -> click.Command:
         ),
         (MemoryError(), 1, "Failed: No memory is left. Close other programs, or use fewer --slots."),
         (UsageError("x is \x1b[2J", "Repair it."), 2, "Error: x is ?[2J. Repair it."),
+        (BundleRefused("a is not b", "Get it again."), 3, "Error: a is not b. Get it again."),
     ],
 )
 def test_an_error_is_one_line(

@@ -20,6 +20,7 @@ EXAMPLES = [
     errors.UsageError("Rate 7 is odd", "Choose another."),
     errors.AudioFileError("a.wav", "is empty"),
     errors.SilentRecording("a.wav", "is silent"),
+    errors.BundleRefused("round.json was changed"),
     errors.ModelCrashed("ended", 3),
     errors.ImageNotPulled("its registry is away", passing=True),
     errors.ModelTimeout("enhance", 2.0),
@@ -35,6 +36,7 @@ EXAMPLES = [
 CLASSES = {
     "SoundsRightError": FaultClass.LOCAL,
     "UsageError": FaultClass.LOCAL,
+    "BundleRefused": FaultClass.LOCAL,
     "OtherColdkey": FaultClass.LOCAL,
     "AudioFileError": FaultClass.LOCAL,
     "SilentRecording": FaultClass.LOCAL,
