@@ -22,6 +22,8 @@ OLD: dict[str, Any] = json.loads(Path(__file__).with_name("recorded_0_1_0.json")
 ROUND: dict[str, Any] = OLD["validator"]
 GOOD = ModelRef("good", "model", "c1ddddea615e7bfd967d16f6aa953df9706bd25a")
 COMPETITION = "DENOISING_16000HZ"
+ROOM = "soundsright.services.rounds."
+"""Other services have records of their own, which are loaded or not, as the tests before this one need them."""
 
 
 @pytest.fixture
@@ -35,7 +37,8 @@ def old() -> MemoryState:
 
 def test_every_step_of_a_round_of_0_1_0_is_read(old: MemoryState) -> None:
     records = {name: steps.record_of("r1", name, facts) for name, facts in old.steps("r1").items()}
-    assert {type(record) for record in records.values()} == set(steps.StepRecord.__subclasses__()) - {
+    of_rounds = {kind for kind in steps.StepRecord.__subclasses__() if kind.__module__.startswith(ROOM)}
+    assert {type(record) for record in records.values()} == of_rounds - {
         steps.RecordedChampion,
         # Version 0.1.0 did not record these.
         steps.ApartStep,
