@@ -18,14 +18,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOOR_PERCENT = 95.0
-TWO_WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-"""Files keep their order. The last ones are doctests, which are short, so both workers end at the same time."""
+IN_PARALLEL = ("-p", "scripts.file_order", "-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+"""More workers than a small machine has processors, because a worker waits for servers, processes and locks most of
+its time. The longest files come first, so all workers end at nearly the same time."""
 ROOMS = {
     "soundsright/services/rounds": ("tests/testing", "tests/services/validator", "tests/services/rounds"),
     "soundsright/ranking": ("tests/ranking", "tests/rules"),
     "soundsright/metrics": ("tests/metrics",),
 }
-"""The tests of each room, those with the longest files first."""
+"""The tests of each room."""
 
 
 def measured(folder: Path) -> dict[str, float]:
@@ -36,7 +37,7 @@ def measured(folder: Path) -> dict[str, float]:
     """
     data, report = folder / "coverage", folder / "coverage.json"
     sources = [f"--cov={room}" for room in ROOMS]
-    words = ["-m", "pytest", *TWO_WORKERS, "-m", "not docker", "--cov-branch", *sources]
+    words = ["-m", "pytest", *IN_PARALLEL, "-m", "not docker", "--cov-branch", *sources]
     words += ["--cov-report=", f"--cov-report=json:{report}", *paths()]
     subprocess.run([sys.executable, *words], cwd=ROOT, env=os.environ | {"COVERAGE_FILE": str(data)}, check=True)
     covered: dict[str, int] = defaultdict(int)

@@ -1,4 +1,4 @@
-"""Runs all tests: those of containers in one process, and beside it the others in two.
+"""Runs all tests: those of containers in one process, and beside it the others in several.
 
     python scripts/run_tests.py
     python scripts/run_tests.py --coverage
@@ -52,7 +52,7 @@ def run(*, coverage: bool) -> int:
         floor = coverage_floor.main() if coverage else 0
         left_out = [f"--ignore={path}" for path in coverage_floor.paths()] if coverage else []
         others = subprocess.run(
-            [*PYTEST, *coverage_floor.TWO_WORKERS, "-m", "not docker", *left_out], cwd=ROOT
+            [*PYTEST, *coverage_floor.IN_PARALLEL, "-m", "not docker", *left_out], cwd=ROOT
         ).returncode
         print("The tests of containers:", flush=True)
         in_containers = containers.wait()
