@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ SECONDS = Path(__file__).with_name("file_seconds.json")
 RECORD = "RECORD_SECONDS"
 """The variable that makes a run write the seconds of its files to SECONDS."""
 
-_taken: Counter[str] = Counter()
+_taken: dict[str, float] = defaultdict(float)
 
 
 def file_of(nodeid: str) -> str:

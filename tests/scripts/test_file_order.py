@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +18,7 @@ def seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "seconds.json"
     path.write_text(json.dumps({"b.py": 2, "tests/test_layers.py": 9}))
     monkeypatch.setattr(file_order, "SECONDS", path)
-    monkeypatch.setattr(file_order, "_taken", file_order.Counter())
+    monkeypatch.setattr(file_order, "_taken", defaultdict(float))
     return path
 
 
