@@ -9,7 +9,7 @@ OUT ?= runs/demo
 AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast coverage check format docs dist clean
+.PHONY: help install demo test fast coverage check crash format docs dist clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -50,6 +50,10 @@ check: $(STAMP) ## Lint, format, types, then the tests: before each commit.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) test
+
+crash: $(STAMP) ## Kill the validator and the executor's system at every point; EVERY=N uses every N-th.
+	OMP_NUM_THREADS=1 $(BIN)/python tests/services/crash_driver.py $(if $(EVERY),--every $(EVERY))
+	OMP_NUM_THREADS=1 $(BIN)/python tests/services/executor_crash_driver.py $(if $(EVERY),--every $(EVERY))
 
 format: $(STAMP) ## Format the source.
 	$(BIN)/ruff format .

@@ -22,15 +22,13 @@ import logging
 import os
 import re
 import shutil
-import signal
 import sqlite3
 import sys
 import tempfile
 import threading
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -68,6 +66,7 @@ from soundsright.services.validator.service import ValidatorService
 from soundsright.services.validator.setup import SubnetSettings, ValidatorContext, Work
 from soundsright.services.validator.ticking import MAX_PAUSE_S
 from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock, salted_reveal
+from soundsright.testing.disturbing import BOTH, Disturb, Disturbance, Watched, forked, killed, raising
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 
 COMPETITIONS = (PUBLISHED[0], PUBLISHED[3])
@@ -89,30 +88,10 @@ CLIP_S = 10.0  # Three clips make a batch.
 
 CLOCK = VirtualClock(1.9e9)
 
-Disturb = Callable[[str, str], None]
-"""Receives every call as (moment, method). The moment is `before` or `after` the effect of the call."""
 
-
-class Watched:
-    """A port that reports each call before and after its effect."""
-
-    def __init__(self, port: object, names: tuple[str, ...], tell: Disturb) -> None:
-        self._port, self._names, self._tell = port, names, tell
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._port, name)
-        if name not in self._names:
-            return attribute
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            # Calls of miners are distinguished by their path.
-            label = f"call {args[2]}" if name == "call" else name
-            self._tell("before", label)
-            result = attribute(*args, **kwargs)
-            self._tell("after", label)
-            return result
-
-        return call
+def label_of(method: str, arguments: tuple[Any, ...]) -> str:
+    """The name of a call. Calls of miners are distinguished by their path."""
+    return f"call {arguments[2]}" if method == "call" else method
 
 
 def behaviour(model: FetchedModel) -> Behaviour:
@@ -267,7 +246,7 @@ def _service(folder: Path, state: SqlState, health: Health, tell: Disturb) -> Va
         chain=Watched(opened_chain(folder), CHAIN_CALLS, tell),
         account=Signer(),
         state=Watched(state, (*STATE_WRITES, *STATE_READS), tell),
-        peers=Watched(Miners(folder), ("call",), tell),
+        peers=Watched(Miners(folder), ("call",), tell, label_of),
         clock=CLOCK,
         health=health,
         valid_signature=lambda _address, _message, _signature: True,
@@ -316,51 +295,6 @@ def result_of(folder: Path) -> dict[str, Any]:
     return outcome
 
 
-def forked(work: Callable[[], None]) -> int:
-    """Do the work in a new process. Returns its wait status."""
-    pid = os.fork()
-    if pid == 0:
-        code = 4
-        try:
-            work()
-            code = 0
-        except InfrastructureFault:
-            code = 3
-        finally:
-            # After any error, the child must not continue with the driver's code.
-            if code == 4:
-                traceback.print_exc()
-            os._exit(code)
-    return os.waitpid(pid, 0)[1]
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """An event at the n-th call of `methods`, and at the calls after it: at `calls` calls in all."""
-
-    name: str
-    methods: tuple[str, ...]
-    moments: tuple[str, ...]
-    act: Callable[[Path], Any]
-    calls: int = 1
-
-    def at(self, number: int, folder: Path) -> Disturb:
-        count = 0
-
-        def tell(moment: str, method: str) -> None:
-            nonlocal count
-            if moment in self.moments and method in self.methods:
-                count += 1
-                if number <= count < number + self.calls:
-                    self.act(folder)
-
-        return tell
-
-
-def killed(_folder: Path) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def hub_gone(folder: Path) -> None:
     """From now on the hub answers 404. The process dies."""
     shutil.rmtree(folder / "hub")
@@ -373,13 +307,6 @@ def cut_off(folder: Path) -> None:
         path.chmod(0o644)
         path.write_bytes(b"0")
     killed(folder)
-
-
-def raising(error: type[InfrastructureFault]) -> Callable[[Path], None]:
-    def act(_folder: Path) -> None:
-        raise error("planted")
-
-    return act
 
 
 def locked(folder: Path) -> None:
@@ -401,7 +328,6 @@ def clock_jumps(seconds: float) -> Callable[[Path], None]:
     return lambda _folder: CLOCK.jump(seconds)
 
 
-BOTH = ("before", "after")
 STATE_CALLS = (*STATE_WRITES, *STATE_READS)
 LASTING = 10_000
 DISTURBANCES = (
@@ -431,12 +357,6 @@ DISTURBANCES = (
     Disturbance("clock jumps a day ahead", ("finish_step",), ("after",), clock_jumps(DAY_S)),
     Disturbance("clock jumps a day back", ("finish_step",), ("after",), clock_jumps(-DAY_S)),
 )
-
-
-def points_of(disturbance: Disturbance, calls: Sequence[tuple[str, str]], every: int, offset: int) -> list[int]:
-    """The calls of an undisturbed round that are disturbed: every N-th, and at least one."""
-    count = sum(moment in disturbance.moments and method in disturbance.methods for moment, method in calls)
-    return list(range(1 + offset % min(every, count), count + 1, every))
 
 
 def finished(folder: Path, expected: Path) -> str:
@@ -474,7 +394,7 @@ def main() -> int:
         expected.write_text(json.dumps(result_of(root / "peace")))
         print(f"{'disturbance':<34}{'points':>8}{'stopped':>9}{'same result':>13}")
         for offset, disturbance in enumerate(DISTURBANCES):
-            points = points_of(disturbance, calls, options.every, 7 * offset)
+            points = disturbance.points(calls, options.every, 7 * offset)
             stopped = same = 0
             for number in points:
                 folder = root / "disturbed"
@@ -483,7 +403,7 @@ def main() -> int:
                 stopped += status != 0
                 differs = finished(folder, expected)
                 same += not differs
-                if differs or os.waitstatus_to_exitcode(status) == 4:
+                if differs or status == 4:
                     print(f"    {disturbance.name}, point {number}: {differs or 'an error of the program'}")
                     failures += 1
                 shutil.rmtree(folder)

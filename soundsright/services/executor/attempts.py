@@ -114,6 +114,10 @@ class Repeated(Generic[T]):
                 code="timeout",
             )
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for an attempt that runs, for a time at most. Returns whether none runs any more."""
+        return self._attempt is None or self._attempt.wait(timeout_s)
+
     def close(self, timeout_s: float) -> None:
         """Wait for an attempt that runs, for a time at most. Its result is not used."""
         if self._attempt is not None:

@@ -74,6 +74,10 @@ class ExecutorSubsystem:
         """The winner with its part, or nobody. None until the table of this period was read."""
         return self._payees
 
+    def settle(self, timeout_s: float) -> bool:
+        """Wait for the calls that run, at most so long for each. Returns whether all have ended."""
+        return self._updates.wait(timeout_s) & self._readings.wait(timeout_s)
+
     def close(self) -> None:
         """End. A call that still runs is not waited for longer than a second."""
         self._updates.close(CLOSE_S)
