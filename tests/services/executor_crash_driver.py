@@ -191,6 +191,7 @@ def serve(folder: Path, tell: Disturb) -> None:
                 _repeat(lambda: _taken(system, block))  # noqa: B023
                 _repeat(lambda: _published(system, block))  # noqa: B023
             _repeat(lambda: _paid(system, block))  # noqa: B023
+        _note_results(system)
 
 
 def _repeat(work: Callable[[], bool]) -> None:
@@ -244,11 +245,16 @@ def _paid(system: System, block: int) -> bool:
     """In the next period, let the validator read the results and set its weights."""
     _advance_to(system, block + UNPAID_BLOCKS)
     _tick(system.validator)
-    for round_block, _ in PLANS:
-        if (envelope := system.executor.results(f"images-{round_block}")) is not None:
-            with (system.folder / "seen.log").open("a") as log:
-                log.write(f"images-{round_block} {hashlib.sha256(envelope).hexdigest()}\n")
+    _note_results(system)
     return _is_paid(system, block)
+
+
+def _note_results(system: System) -> None:
+    """Read the results of all rounds, as anybody can, and keep their digests."""
+    for block, _ in PLANS:
+        if (envelope := system.executor.results(f"images-{block}")) is not None:
+            with (system.folder / "seen.log").open("a") as log:
+                log.write(f"images-{block} {hashlib.sha256(envelope).hexdigest()}\n")
 
 
 def _is_paid(system: System, block: int) -> bool:
