@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -288,8 +288,9 @@ def flush_files(folder: Path, paths: Iterable[Path]) -> None:
         InfrastructureFault: the disk is full, or a file is missing.
     """
     try:
-        for path in paths:
-            _flush(path)
+        # A journal writes flushes that come at the same time together.
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(_flush, paths))
         _flush(folder)
     except OSError as error:
         raise InfrastructureFault(f"{folder} cannot be written ({error})", _DISK_REMEDY) from error
