@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from soundsright.config import values
 from soundsright.config.executor_services import hotkeys, image_or_empty
 from soundsright.config.schema import Port, ValidatorSettings
+from soundsright.core.text_files import comma_separated
 
 ALL_COMPETITIONS = "all"
 
@@ -76,16 +77,16 @@ class ExecutorSettings(ValidatorSettings):
     @property
     def executor_competitions(self) -> tuple[str, ...]:
         """The competitions that the executor runs. Empty means all of them."""
-        names = values.items(self.executor_competition)
+        names = comma_separated(self.executor_competition)
         return () if ALL_COMPETITIONS in names else names
 
     @property
     def validator_hotkeys(self) -> tuple[str, ...]:
         """The validators' hotkeys. Empty means every hotkey with a permit."""
-        return values.items(self.executor_validators)
+        return comma_separated(self.executor_validators)
 
     @property
     def executors(self) -> tuple[str, ...]:
         """The hotkeys of executors that are named."""
-        named = (self.executor_api_hotkey, *values.items(self.executor_hotkeys))
+        named = (self.executor_api_hotkey, *comma_separated(self.executor_hotkeys))
         return tuple(hotkey for hotkey in named if hotkey)

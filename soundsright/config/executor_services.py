@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from soundsright.config.values import items
 from soundsright.core.errors import EntryRefused
 from soundsright.core.sources import ImageRef
 from soundsright.core.ss58 import is_address
+from soundsright.core.text_files import comma_separated
 
 
 def service_url(value: str) -> str:
@@ -35,7 +35,7 @@ def hotkey_or_empty(value: str) -> str:
 
 def hotkeys(value: str) -> str:
     """Check a list of hotkeys, separated by commas."""
-    if not all(map(is_address, items(value))):
+    if not all(map(is_address, comma_separated(value))):
         raise ValueError("give SS58 addresses of hotkeys, separated by commas")
     return value
 

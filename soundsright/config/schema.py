@@ -28,6 +28,7 @@ from soundsright.config.values import LOG_LEVELS as LOG_LEVELS
 from soundsright.core.competition import PUBLISHED, Competition
 from soundsright.core.errors import EntryRefused, UsageError
 from soundsright.core.sources import ModelRef
+from soundsright.core.text_files import comma_separated
 
 PUBLIC_ENDPOINT = "wss://entrypoint-finney.opentensor.ai:443"
 MODEL_PARTS = ("NAMESPACE", "NAME", "REVISION")
@@ -137,7 +138,7 @@ class Settings(BaseModel):
 
     @property
     def auth_dialects(self) -> tuple[str, ...]:
-        return values.items(self.soundsright_auth_dialects)
+        return comma_separated(self.soundsright_auth_dialects)
 
     @property
     def hotkey_file(self) -> Path:
@@ -387,7 +388,7 @@ class ValidatorSettings(ExecutorServices, Settings):
     @property
     def competition_names(self) -> tuple[str, ...]:
         """The competitions to judge, as they are written. Empty means all of them."""
-        return values.items(self.soundsright_competition)
+        return comma_separated(self.soundsright_competition)
 
 
 def _is_namespace(text: str) -> bool:

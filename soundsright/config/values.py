@@ -26,6 +26,7 @@ from soundsright.core.plugins import (
     plugin_names,
 )
 from soundsright.core.signed_http import DIALECTS
+from soundsright.core.text_files import comma_separated
 
 if TYPE_CHECKING:
     from pydantic import SecretStr, ValidationInfo
@@ -146,7 +147,7 @@ def peer_networks(value: str) -> str:
 
 def auth_dialects(value: str) -> str:
     """Check a list of dialects in which requests may be signed."""
-    names = items(value)
+    names = comma_separated(value)
     unknown = [name for name in names if name not in DIALECTS]
     if unknown:
         raise ValueError(f"{unknown[0][:40]!r} is not one of {', '.join(DIALECTS)}")
@@ -163,7 +164,7 @@ def time_of_day(value: str) -> str:
 
 def competition_names(value: str) -> str:
     """Check a list of competitions, separated by commas. The organiser's file says which competitions exist."""
-    if not all(is_competition_name(name) for name in items(value)):
+    if not all(is_competition_name(name) for name in comma_separated(value)):
         raise ValueError("give names of competitions, separated by commas, such as DENOISING_16000HZ")
     return value
 
@@ -176,19 +177,10 @@ def competition_name(value: str) -> str:
 
 def http_urls(value: str) -> str:
     """Check a list of addresses, separated by commas."""
-    for url in items(value):
+    for url in comma_separated(value):
         http_url(url)
     return value
 
 
 def empty_is_none(value: Any) -> Any:
     return None if value == "" else value
-
-
-def items(value: str) -> tuple[str, ...]:
-    """The parts of a list that are separated by commas.
-
-    >>> items("a, b,,c")
-    ('a', 'b', 'c')
-    """
-    return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -47,12 +47,12 @@ from enum import StrEnum
 
 
 def printable(text: str) -> str:
-    """The text with `?` in place of each character that cannot be printed, such as a terminal's escape.
+    r"""The text with an escape in place of each character that a terminal would not print, but obey.
 
-    >>> printable("a\x1b[2Jb")
-    'a?[2Jb'
+    >>> print(printable("caf\u00e9 \x1b[2J\u202e"))
+    café \x1b[2J\u202e
     """
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class SoundsRightError(Exception):

@@ -23,15 +23,6 @@ _PRIVATE_DOMAINS = frozenset({"localhost", "local", "internal", "lan", "home", "
 """Top-level domains that mean a machine nearby."""
 
 
-def registry_names(text: str) -> tuple[str, ...]:
-    """The registries in a setting, separated by commas.
-
-    >>> registry_names("127.0.0.1:5000, reg.example")
-    ('127.0.0.1:5000', 'reg.example')
-    """
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def name_refusal(image: BaseImage, registries: Collection[str]) -> str | None:
     """Why a submission may not name this image, or None if it may.
 

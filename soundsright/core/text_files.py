@@ -115,6 +115,15 @@ def _lines_of(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
+def comma_separated(text: str) -> tuple[str, ...]:
+    """The parts of a list that are separated by commas.
+
+    >>> comma_separated("a, b,,c")
+    ('a', 'b', 'c')
+    """
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def objects_of_file(path: Path, max_bytes: int, remedy: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The number and the object of each line of a file with one JSON object per line, such as a manifest.
 
@@ -123,6 +132,15 @@ def objects_of_file(path: Path, max_bytes: int, remedy: str) -> Iterator[tuple[i
     """
     for number, line in lines_of_file(path, max_bytes, remedy):
         yield number, json_object(line, f"{path}, line {number},", remedy)
+
+
+def object_of_file(path: Path, max_bytes: int, remedy: str) -> dict[str, Any]:
+    """The JSON object that is the whole of a file, such as a set's `set.json`.
+
+    Raises:
+        UsageError: as `text_of_file`, or the text is not a JSON object.
+    """
+    return json_object(text_of_file(path, max_bytes, remedy), str(path), remedy)
 
 
 def json_object(text: str, where: str, remedy: str) -> dict[str, Any]:

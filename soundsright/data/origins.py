@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import UsageError
-from soundsright.core.text_files import MAX_MANIFEST_BYTES, json_object, objects_of_file, text_of_file
+from soundsright.core.text_files import MAX_MANIFEST_BYTES, object_of_file, objects_of_file
 
 GUESSED_GROUPS = "guessed_groups"
 """The field of `set.json` with the sources whose groups are only guessed, by the kind of group."""
@@ -120,7 +120,7 @@ def summary_of(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: it is no JSON object, or is too large.
     """
-    return json_object(text_of_file(path, _MAX_SUMMARY_BYTES, _REMEDY), str(path), _REMEDY)
+    return object_of_file(path, _MAX_SUMMARY_BYTES, _REMEDY)
 
 
 def origins_of(folder_or_manifest: Path) -> Origins:

@@ -13,7 +13,7 @@ import numpy as np
 from soundsright.core.audio import Clip, ClipRecipe, digest_of_digests
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import AudioFileError, UsageError
-from soundsright.core.text_files import MAX_MANIFEST_BYTES, json_object, objects_of_file, text_of_file
+from soundsright.core.text_files import MAX_MANIFEST_BYTES, object_of_file, objects_of_file
 from soundsright.core.walking import folder_files
 from soundsright.data.audio_files import SUFFIXES, read_file
 from soundsright.data.counts import Sharing, SharingCounter
@@ -58,7 +58,7 @@ def verified(root: Path) -> Verdict:
     if (root / "manifest.jsonl").is_file():
         return _of_manifest(root)
     if (root / RECEIPT).is_file():
-        return _hashed("archives", root, _object(root / RECEIPT).items())
+        return _hashed("archives", root, object_of_file(root / RECEIPT, MAX_SUMMARY_BYTES, _RESTORE).items())
     refuse_private(root)
     return _recordings(root)
 
@@ -77,7 +77,7 @@ def _set(root: Path) -> Verdict:
                 f"{root / 'manifest.jsonl'}, line {number}, does not describe an item of a set", _RESTORE
             ) from error
     verdict = _hashed("set", root, expected.items())
-    stated = _object(root / "set.json").get("digest")
+    stated = object_of_file(root / "set.json", MAX_SUMMARY_BYTES, _RESTORE).get("digest")
     if stated != digest_of_digests(digests):
         verdict.problems[str(root / "set.json")] = "does not have the digest of its manifest"
     return replace(verdict, sharing=counter.sharing)
@@ -172,10 +172,6 @@ def _round_set(root: Path, numbered: Sequence[tuple[int, dict[str, Any]]]) -> Ve
         for problem in pool.map(check, lines):
             problems |= problem
     return Verdict("round's set", 2 * len(lines), problems, counter.sharing)
-
-
-def _object(path: Path) -> dict[str, Any]:
-    return json_object(text_of_file(path, MAX_SUMMARY_BYTES, _RESTORE), str(path), _RESTORE)
 
 
 def _hashed(kind: str, root: Path, expected: Iterable[tuple[str, object]]) -> Verdict:

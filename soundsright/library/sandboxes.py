@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundsright.core.errors import UsageError
-from soundsright.core.image_names import registry_names
+from soundsright.core.text_files import comma_separated
 
 if TYPE_CHECKING:
     from soundsright.adapters.containers import DockerSandbox, Engine
@@ -158,7 +158,7 @@ def _docker_sandbox(
     from soundsright.adapters.containers import BuildLimits, DockerSandbox, DockerSettings
 
     settings = DockerSettings(
-        build=BuildLimits(network=choice.build_network, registries=registry_names(choice.registries)),
+        build=BuildLimits(network=choice.build_network, registries=comma_separated(choice.registries)),
         runtime=choice.runtime or None,
         round_id=round_id,
         cdi=choice.gpus.startswith(_BY_CDI),

@@ -142,7 +142,7 @@ def raising(error: BaseException) -> click.Command:
             "Error: This command needs the package numba. Run `pip install soundsright`.",
         ),
         (MemoryError(), 1, "Failed: No memory is left. Close other programs, or use fewer --slots."),
-        (UsageError("x is \x1b[2J", "Repair it."), 2, "Error: x is ?[2J. Repair it."),
+        (UsageError("x is \x1b[2J", "Repair it."), 2, "Error: x is \\x1b[2J. Repair it."),
         (BundleRefused("a is not b", "Get it again."), 3, "Error: a is not b. Get it again."),
     ],
 )

@@ -54,7 +54,7 @@ def test_an_unknown_name_is_refused_with_the_known_names(install: Install) -> No
 def test_a_module_that_fails_on_import_is_refused_with_its_package_and_error(install: Install) -> None:
     install("plugin_broken", "raise OSError('no \\x1b[2J key')", broken="plugin_broken:WORD")
     with pytest.raises(
-        UsageError, match=r"'broken' of the package plugin_broken 1\.2 .*OSError: no \?\[2J key.*uninstall"
+        UsageError, match=r"'broken' of the package plugin_broken 1\.2 .*OSError: no \\x1b\[2J key.*uninstall"
     ):
         WORDS.load("broken")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from soundsright.adapters.peers.auth import signed_headers
 from soundsright.adapters.peers.client import is_signed, reply_json, request
-from soundsright.core.errors import PeerUnavailable, RequestRefused
+from soundsright.core.errors import PeerUnavailable, RequestRefused, printable
 from soundsright.core.ports import Account, Reply
 from soundsright.core.signed_http import answer_text
 
@@ -122,4 +122,4 @@ def _refusal(reply: Reply) -> tuple[str, str]:
     code, sentence = found.get("code"), found.get("sentence")
     if not isinstance(code, str) or not isinstance(sentence, str) or not _CODE.fullmatch(code):
         return "", ""
-    return code, "".join(c if c.isprintable() else "?" for c in sentence[:_MAX_SENTENCE_CHARS])
+    return code, printable(sentence[:_MAX_SENTENCE_CHARS])

@@ -90,12 +90,12 @@ def _tell_run(number: int, runs: int) -> None:
 
 def _hub(settings: ExecutorSettings, sandbox: Sandbox) -> ModelHub:
     from soundsright.adapters.hubs import FolderHub, HubBySource, ImageFolders, StandInImages
-    from soundsright.core.image_names import registry_names
     from soundsright.core.sources import ImageRef
+    from soundsright.core.text_files import comma_separated
 
     cache = settings.folder / "cache"
     if sandbox.name == CONTAINERS:
-        registries = registry_names(settings.soundsright_registries)
+        registries = comma_separated(settings.soundsright_registries)
         return HubBySource({ImageRef: ImageFolders(cache, registries)})
     root = settings.soundsright_hub
     if root is None or not root.expanduser().is_dir():

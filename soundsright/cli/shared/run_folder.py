@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import UsageError
-from soundsright.core.text_files import json_object, text_of_file
+from soundsright.core.text_files import object_of_file
 from soundsright.core.toml_location import toml_text
 
 LEASE = "compete"
@@ -89,7 +89,7 @@ def read_run(out: Path) -> dict[str, Any]:
         UsageError: the file cannot be read.
     """
     path, remedy = out / "run.json", "Remove the folder, or give another."
-    run = json_object(text_of_file(path, _MAX_RUN_BYTES, remedy), str(path), remedy)
+    run = object_of_file(path, _MAX_RUN_BYTES, remedy)
     if not {"request", "round", "reveals"} <= run.keys():
         raise UsageError(f"{path} cannot be read (it is not a run of this program)", remedy)
     return run

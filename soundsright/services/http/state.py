@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+from soundsright.core.errors import printable
 from soundsright.core.ports import Clock
 
 MAX_EVENTS = 250
@@ -32,15 +33,6 @@ _LEVELS = {"success": logging.INFO, "warning": logging.WARNING, "error": logging
 _FIRST_SENTENCE = re.compile(r"\.(?:\s|$)")
 
 _log = logging.getLogger(__name__)
-
-
-def escaped(text: str) -> str:
-    r"""The text with an escape in place of each character that a terminal would not print.
-
-    >>> print(escaped("caf\u00e9 \x1b[2J\u202e"))
-    café \x1b[2J\u202e
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class Health:
@@ -112,7 +104,7 @@ class Health:
         _log.log(_LEVELS[kind], message, extra={"action": action})
         with self._lock:
             self._metrics[f"log_entries.{kind}"] += 1
-            shown = escaped(message)[:_MAX_MESSAGE_CHARS]
+            shown = printable(message)[:_MAX_MESSAGE_CHARS]
             self._events[kind].append({"timestamp": self.timestamp(), "message": shown})
 
     def problem(self, name: str, sentence: str | None) -> None:
@@ -122,7 +114,7 @@ class Health:
             if sentence is None:
                 self._problems.pop(name, None)
             else:
-                self._problems[name] = sentence = escaped(sentence)[:_MAX_MESSAGE_CHARS]
+                self._problems[name] = sentence = printable(sentence)[:_MAX_MESSAGE_CHARS]
         if sentence is not None and sentence != before:
             self.event("warning", sentence, action=f"problem_{name}")
         elif sentence is None and before is not None and name != "start":
@@ -192,7 +184,7 @@ class _OneLineFormatter(logging.Formatter):
         text = " ".join([text, *(f"{key}={value}" for key, value in extra.items())])
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return escaped(" ".join(text.split()))
+        return printable(" ".join(text.split()))
 
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from soundsright.core.errors import UsageError
 from soundsright.core.groups import ClipGroups
 from soundsright.core.results import ClipResult, Failure
-from soundsright.core.text_files import json_object, lines_of_file, objects_of_file, text_of_file
+from soundsright.core.text_files import json_object, lines_of_file, object_of_file, objects_of_file
 from soundsright.metrics import NoValue, metric
 from soundsright.ranking import mean_estimate
 from soundsright.services.scoring.folder import FileDigests, ScoredClip
@@ -255,7 +255,7 @@ def read_report(path: Path) -> ScoreReport:
             rows = [row for _, row in objects_of_file(path, MAX_REPORT_BYTES, _REPORT_REMEDY)]
             head = {"align": rows[0].get("align")} if len({row.get("align") for row in rows}) == 1 else {}
         else:
-            head = json_object(text_of_file(path, MAX_REPORT_BYTES, _REPORT_REMEDY), str(path), _REPORT_REMEDY)
+            head = object_of_file(path, MAX_REPORT_BYTES, _REPORT_REMEDY)
             rows = head["clips"]
         clips = tuple(_clip_of(row) for row in rows)
         if len({clip.clip_id for clip in clips}) != len(clips):

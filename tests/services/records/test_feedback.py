@@ -164,7 +164,7 @@ def test_a_student_sees_why_the_model_failed(tmp_path: Path) -> None:
     assert "Failure     crashed: reason 0\n" in shown
     assert "reason 1" not in shown
     assert "Flag        copy_of_input: The output is the input again\n" in shown
-    assert shown.endswith("  log | line 49\n  log | ValueError: ?[2J7 bands\n")
+    assert shown.endswith("  log | line 49\n  log | ValueError: \\x1b[2J7 bands\n")
     assert "line 9\n" not in shown
 
 
@@ -186,7 +186,7 @@ def test_a_document_without_envelope_is_shown_as_unsigned(tmp_path: Path) -> Non
     path.write_text(json.dumps(document(hotkey="ada", reasons={"PESQ_WB": "Is not\x1b[2J paid"}), indent=1))
     shown = CliRunner().invoke(command, ["show", str(path)]).output
     assert "Validator   none (unsigned)" in shown
-    assert "PESQ_WB     Is not?[2J paid" in shown
+    assert "PESQ_WB     Is not\\x1b[2J paid" in shown
     assert "verified" not in shown
     assert "Rank        1, 6.00 %" in shown
     assert CliRunner().invoke(command, ["show", str(path), "--json"]).output == path.read_text() + "\n"
