@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from soundsright.cli.shared.options import env_file_option, option, poll_option
-from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
+from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.config import MinerSettings
 from soundsright.core.errors import UsageError
 
@@ -47,19 +47,14 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     The miner does not run your model, except with --verify. Settings come from flags, the environment or .env.
     """
     from soundsright.adapters.machine import SystemClock
-    from soundsright.adapters.peers import Hotkey
     from soundsright.cli.commands.verify import verified_model
-    from soundsright.cli.shared.opening import check_clock, opened_chain
-    from soundsright.services.http import Health, configure_logging
+    from soundsright.cli.shared.opening import opened_service
+    from soundsright.services.http import Health
 
     settings = settings_from(MinerSettings, flags, env_file)
     competition, model = settings.entry()
-    account = Hotkey.read(settings.hotkey_file)
-    configure_logging(settings.log_level, secrets=secrets_of(settings))
-    clock = SystemClock()
-    health = Health(clock)
-    with closing(opened_chain(settings, account)) as chain:
-        check_clock(chain, clock.now())
+    health = Health(SystemClock())
+    with opened_service(settings) as (account, chain):
         entry, is_public = _entry(settings, account, competition, model)
         miner = _miner(settings, entry, chain, health, poll_s, publishes=not is_public)
         warnings = miner.check()

@@ -15,7 +15,7 @@ import click
 from soundsright.cli.shared.competition_request import shown_metrics
 from soundsright.cli.shared.executor_payment import check_burn_hotkey, check_services, executor_subsystems
 from soundsright.cli.shared.options import env_file_option, option, poll_option
-from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
+from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.cli.shared.validator_state import opened_state
 from soundsright.config import ValidatorSettings
 from soundsright.core.emission import COMPETITIONS, DEFAULT_EMISSION, EmissionRules
@@ -59,10 +59,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, pay_on_public_c
 
     Settings come from flags, the environment or .env. All validators of one subnet need the same rules.
     """
-    from soundsright.adapters.machine import SystemClock
-    from soundsright.adapters.peers import Hotkey
-    from soundsright.cli.shared.opening import check_clock, opened_chain
-    from soundsright.services.http import configure_logging
+    from soundsright.cli.shared.opening import opened_service
     from soundsright.services.validator import check_account, minute_of
 
     if pay_on_public_corpus:
@@ -71,11 +68,8 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, pay_on_public_c
     if dry_run:
         # A dry run has its own folder, so it changes nothing for the validator that sets weights.
         settings = settings.model_copy(update={"state_folder": settings.folder / "dry-run"})
-    account = Hotkey.read(settings.hotkey_file)
-    configure_logging(settings.log_level, secrets=secrets_of(settings))
     subnet = _subnet_settings(settings)
-    with closing(opened_chain(settings, account)) as chain:
-        check_clock(chain, SystemClock().now())
+    with opened_service(settings) as (account, chain):
         check_account(chain, account.address, sets_weights=not dry_run)
         if dry_run and subnet.schedule.last_started(chain.timestamp_s(chain.finalized().number)) is None:
             click.echo(f"No round has started. The first starts at {minute_of(subnet.schedule.start_s(0))}.")

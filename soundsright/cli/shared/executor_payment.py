@@ -8,10 +8,11 @@ from soundsright.core.errors import UsageError
 from soundsright.core.ss58 import is_address
 
 if TYPE_CHECKING:
+    from soundsright.cli.shared.executor_services import ServiceHotkeys
     from soundsright.config import ValidatorSettings
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.emission import EmissionRules
-    from soundsright.core.ports import Account, LiveChain, ScoreTable, SubmissionBoard
+    from soundsright.core.ports import Account, ScoreTable, SubmissionBoard
     from soundsright.services.executor import ExecutorSubsystem
     from soundsright.services.validator import PaymentContext
 
@@ -58,18 +59,19 @@ def executor_subsystems(
         return ()
     check_services(settings, organiser.emission)
     from soundsright.adapters.peers import valid_signature
-    from soundsright.cli.shared.executor_services import executor_hotkey
+    from soundsright.cli.shared.executor_services import ServiceHotkeys
     from soundsright.core.executor_rules import ExecutorRules
     from soundsright.services.executor import ExecutorSubsystem, SignedOrder
 
-    board, table = executor_clients(settings, context.chain, context.account)
-    order = SignedOrder(table, executor_hotkey(settings, context.chain), organiser, valid_signature)
+    hotkeys = ServiceHotkeys(settings, context.chain)
+    board, table = executor_clients(settings, hotkeys, context.account)
+    order = SignedOrder(table, hotkeys.executor, organiser, valid_signature)
     rules = organiser.executor or ExecutorRules()
     return (ExecutorSubsystem(board, table, rules, clock=context.clock, health=context.health, order=order),)
 
 
 def executor_clients(
-    settings: ValidatorSettings, chain: LiveChain, account: Account
+    settings: ValidatorSettings, hotkeys: ServiceHotkeys, account: Account
 ) -> tuple[SubmissionBoard, ScoreTable]:
     """The clients of coordinator and executor. Neither service is called.
 
@@ -78,7 +80,6 @@ def executor_clients(
         ChainUnavailable: the chain does not answer.
     """
     from soundsright.adapters.executors import HttpScoreTable, HttpSubmissionBoard
-    from soundsright.cli.shared.executor_services import coordinator_hotkey, executor_hotkey
 
-    board = HttpSubmissionBoard(settings.subnet_api_url, coordinator_hotkey(settings, chain), account)
-    return board, HttpScoreTable(settings.executor_url, executor_hotkey(settings, chain), account)
+    board = HttpSubmissionBoard(settings.subnet_api_url, hotkeys.coordinator, account)
+    return board, HttpScoreTable(settings.executor_url, hotkeys.executor, account)

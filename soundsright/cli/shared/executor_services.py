@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from soundsright.core.errors import UsageError
@@ -11,30 +13,48 @@ if TYPE_CHECKING:
     from soundsright.core.ports import LiveChain
 
 
-def coordinator_hotkey(settings: ExecutorServices, chain: LiveChain) -> str:
-    """The hotkey of the coordinator: SUBNET_API_HOTKEY, otherwise the chain's owner.
+@dataclass(frozen=True)
+class ServiceHotkeys:
+    """The hotkeys of the settings, otherwise that of the chain's owner. The chain is asked for it once at most.
 
-    Raises:
+    Each raises:
         UsageError: the setting is empty, and the chain has no owner.
         ChainUnavailable: the chain does not answer.
     """
-    return settings.subnet_api_hotkey or _owner(chain, "SUBNET_API_HOTKEY", "coordinator")
+
+    settings: ExecutorServices
+    chain: LiveChain
+
+    @property
+    def coordinator(self) -> str:
+        """SUBNET_API_HOTKEY, or the owner."""
+        return self.settings.subnet_api_hotkey or self._owner_for("SUBNET_API_HOTKEY", "coordinator")
+
+    @property
+    def executor(self) -> str:
+        """EXECUTOR_API_HOTKEY, or the owner."""
+        return self.settings.executor_api_hotkey or self._owner_for("EXECUTOR_API_HOTKEY", "executor")
+
+    @cached_property
+    def _owner(self) -> str | None:
+        return self.chain.owner()
+
+    def _owner_for(self, setting: str, service: str) -> str:
+        if self._owner is None:
+            raise UsageError(
+                f"{setting} is empty, and the chain has no owner", f"Set it to the hotkey of the {service}."
+            )
+        return self._owner
 
 
-def executor_hotkey(settings: ExecutorServices, chain: LiveChain) -> str:
-    """The hotkey of the executor: EXECUTOR_API_HOTKEY, otherwise the chain's owner.
+def check_own_hotkey(own: str, expected: str, *, setting: str, service: str) -> None:
+    """Check that others expect this key of the service.
 
     Raises:
-        UsageError: the setting is empty, and the chain has no owner.
-        ChainUnavailable: the chain does not answer.
+        UsageError: they expect another one.
     """
-    return settings.executor_api_hotkey or _owner(chain, "EXECUTOR_API_HOTKEY", "executor")
-
-
-def _owner(chain: LiveChain, setting: str, service: str) -> str:
-    owner = chain.owner()
-    if owner is None:
+    if own != expected:
         raise UsageError(
-            f"{setting} is empty, and the chain has no owner", f"Set it to the hotkey of the {service}."
+            f"This hotkey is {own}, and the {service}'s is {expected}",
+            f"Use that key, or tell everybody to set {setting} to yours, and set it here too.",
         )
-    return owner

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundsright.cli.shared.settings_options import secrets_of
 from soundsright.config import Settings, ValidatorSettings
 from soundsright.core.errors import EntryRefused, UsageError
 
@@ -93,6 +96,25 @@ def check_clock(chain: LiveChain, now_s: float) -> None:
             f"This machine's clock is {abs(offset_s):.0f} s {'behind' if offset_s > 0 else 'ahead of'} the chain's",
             "Set it by NTP (`timedatectl set-ntp true`). Other services refuse requests signed at another time.",
         )
+
+
+@contextmanager
+def opened_service(settings: Settings) -> Iterator[tuple[Hotkey, LiveChain]]:
+    """The hotkey of a service and its chain, with the log configured and the clock checked.
+
+    Raises:
+        UsageError: there is no such hotkey, the chain is not one, or the clock is wrong.
+        ChainUnavailable: the chain does not answer.
+    """
+    from soundsright.adapters.machine import SystemClock
+    from soundsright.adapters.peers import Hotkey
+    from soundsright.services.http import configure_logging
+
+    account = Hotkey.read(settings.hotkey_file)
+    configure_logging(settings.log_level, secrets=secrets_of(settings))
+    with closing(opened_chain(settings, account)) as chain:
+        check_clock(chain, SystemClock().now())
+        yield account, chain
 
 
 def opened_hub(settings: Settings) -> ModelHub:

@@ -164,11 +164,12 @@ class Preflight:
         if not settings.executor_url:
             return "No executor is set"
         from soundsright.adapters.peers import Hotkey
+        from soundsright.cli.shared.executor_services import ServiceHotkeys
         from soundsright.cli.shared.opening import opened_chain
 
         account = Hotkey.read(settings.hotkey_file)
         with closing(opened_chain(settings, account)) as chain:
-            board, table = executor_clients(settings, chain, account)
+            board, table = executor_clients(settings, ServiceHotkeys(settings, chain), account)
         found = []
         if settings.subnet_api_url:
             found.append(f"{settings.subnet_api_url} burns {board.burn_ratio():g} of the winner's share")

@@ -6,11 +6,11 @@ from typing import Any
 
 from soundsright.services.executor import executor_steps
 from soundsright.services.executor.context import ExecutorContext
-from soundsright.services.http import Models
+from soundsright.services.http import EmptyView, Models
 from soundsright.services.rounds import steps
 
 
-class ExecutorView:
+class ExecutorView(EmptyView):
     """The `View` of an executor. It pays nobody and has no schedule, so it has no weights and no next round."""
 
     def __init__(self, context: ExecutorContext) -> None:
@@ -28,15 +28,6 @@ class ExecutorView:
 
     def competitions(self) -> list[str] | None:
         return [competition.id for competition in self._context.organiser.competitions]
-
-    def competition_scores(self) -> dict[str, dict[str, float]] | None:
-        return None
-
-    def scores(self) -> list[float] | None:
-        return None
-
-    def next_competition(self) -> str | None:
-        return None
 
     def seed(self) -> dict[str, Any] | None:
         """The block and the hash of the last round's seed."""

@@ -2,7 +2,7 @@ from .answers import sign_answers
 from .chain import ChainAccess, chain_app
 from .etags import TaggedBody, names_etag
 from .front import server_config, vouch
-from .health import Models, health_app
+from .health import EmptyView, Models, health_app
 from .limits import Limits
 from .requests import (
     Admit,
@@ -22,6 +22,7 @@ from .state import Health, configure_logging
 __all__ = [
     "Admit",
     "ChainAccess",
+    "EmptyView",
     "Health",
     "HttpService",
     "Limits",

@@ -47,6 +47,31 @@ class View(Protocol):
         ...
 
 
+class EmptyView:
+    """A `View` that has nothing. A service overrides what it has."""
+
+    def current_models(self) -> Models | None:
+        return None
+
+    def best_models(self) -> Models | None:
+        return None
+
+    def competitions(self) -> list[str] | None:
+        return None
+
+    def competition_scores(self) -> dict[str, dict[str, float]] | None:
+        return None
+
+    def scores(self) -> list[float] | None:
+        return None
+
+    def next_competition(self) -> str | None:
+        return None
+
+    def seed(self) -> dict[str, Any] | None:
+        return None
+
+
 def health_app(health: Health, view: View, *, service: str, version: str) -> "FastAPI":
     """The app. `service` is `miner` or `validator`."""
     from fastapi import FastAPI

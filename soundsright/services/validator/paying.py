@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from soundsright.core.errors import InfrastructureFault
 from soundsright.core.ports import Neuron
-from soundsright.services.http import Models
+from soundsright.services.http import EmptyView
 from soundsright.services.validator.payment import Payment
 from soundsright.services.validator.setup import PaymentContext
 from soundsright.services.validator.subsystems import Subsystem
@@ -21,7 +20,7 @@ from soundsright.services.validator.ticking import keep_ticking
 DRY_RUN_POLL_S = 0.2
 
 
-class PayingService:
+class PayingService(EmptyView):
     """Asks its systems and sets weights until it is stopped. It is also the `View` of the health-check API.
 
     Raises:
@@ -86,24 +85,6 @@ class PayingService:
         self._payment.tick(finalized, neurons)
         return finalized, neurons
 
-    def current_models(self) -> Models | None:
-        return None
-
-    def best_models(self) -> Models | None:
-        return None
-
-    def competitions(self) -> list[str] | None:
-        return None
-
-    def competition_scores(self) -> dict[str, dict[str, float]] | None:
-        return None
-
     def scores(self) -> list[float] | None:
         """The weights of the present block by uid."""
         return self._scores
-
-    def next_competition(self) -> str | None:
-        return None
-
-    def seed(self) -> dict[str, Any] | None:
-        return None

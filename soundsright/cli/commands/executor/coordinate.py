@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.options import env_file_option, poll_option
-from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
+from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.config import ExecutorSettings
-from soundsright.core.errors import UsageError
 from soundsright.core.ports import LiveChain
 
 if TYPE_CHECKING:
@@ -47,37 +46,16 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
     The organiser runs it with the hotkey of the chain's owner, or with the one that SUBNET_API_HOTKEY names.
     The organiser's file has the cool-down and the length of rounds in its table [executor].
     """
-    from soundsright.adapters.machine import SystemClock
-    from soundsright.adapters.peers import Hotkey
-    from soundsright.cli.shared.opening import check_clock, opened_chain
+    from soundsright.cli.shared.executor_services import ServiceHotkeys, check_own_hotkey
+    from soundsright.cli.shared.opening import opened_service
     from soundsright.library import organiser_of
-    from soundsright.services.http import configure_logging
 
     settings = settings_from(ExecutorSettings, flags, env_file)
-    account = Hotkey.read(settings.hotkey_file)
-    configure_logging(settings.log_level, secrets=secrets_of(settings))
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
-    with closing(opened_chain(settings, account)) as chain:
-        check_clock(chain, SystemClock().now())
-        _check_hotkey(settings, chain, account)
+    with opened_service(settings) as (account, chain):
+        expected = ServiceHotkeys(settings, chain).coordinator
+        check_own_hotkey(account.address, expected, setting="SUBNET_API_HOTKEY", service="coordinator")
         _serve(settings, organiser, chain, account, poll_s)
-
-
-def _check_hotkey(settings: ExecutorSettings, chain: LiveChain, account: Hotkey) -> None:
-    """Check that others expect this key of the coordinator.
-
-    Raises:
-        UsageError: they expect another one.
-    """
-    from soundsright.cli.shared.executor_services import coordinator_hotkey
-
-    expected = coordinator_hotkey(settings, chain)
-    if account.address != expected:
-        whose = "SUBNET_API_HOTKEY" if settings.subnet_api_hotkey else "the chain's owner"
-        raise UsageError(
-            f"HOTKEY: {account.address} is not the hotkey of {whose}, {expected}",
-            "Use that key, or tell everybody to set SUBNET_API_HOTKEY to yours, and set it here too.",
-        )
 
 
 def _serve(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.options import env_file_option, poll_option
-from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
+from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.config import ExecutorSettings
 from soundsright.core.errors import UsageError
 
@@ -53,23 +53,19 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
     Validators give it the submissions and read the table on EXECUTOR_PORT. A round that is stopped goes on at the
     next start.
     """
-    from soundsright.adapters.machine import SystemClock
-    from soundsright.adapters.peers import Hotkey
-    from soundsright.cli.shared.opening import check_clock, opened_chain
+    from soundsright.cli.shared.executor_services import ServiceHotkeys, check_own_hotkey
+    from soundsright.cli.shared.opening import opened_service
     from soundsright.library import organiser_of
-    from soundsright.services.http import configure_logging
 
     settings = settings_from(ExecutorSettings, flags, env_file)
     if not settings.subnet_api_url:
         raise UsageError("SUBNET_API_URL is empty", "Give the address of the coordinator, as http://HOST:PORT.")
-    account = Hotkey.read(settings.hotkey_file)
-    configure_logging(settings.log_level, secrets=secrets_of(settings))
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     _check_competitions(settings, organiser)
-    with closing(opened_chain(settings, account)) as chain:
-        check_clock(chain, SystemClock().now())
-        _check_account(settings, chain, account)
-        _serve(settings, organiser, chain, account, poll_s=poll_s)
+    with opened_service(settings) as (account, chain):
+        hotkeys = ServiceHotkeys(settings, chain)
+        check_own_hotkey(account.address, hotkeys.executor, setting="EXECUTOR_API_HOTKEY", service="executor")
+        _serve(settings, organiser, chain, account, hotkeys.coordinator, poll_s=poll_s)
 
 
 def _check_competitions(settings: ExecutorSettings, organiser: CompetitionRules) -> None:
@@ -82,20 +78,14 @@ def _check_competitions(settings: ExecutorSettings, organiser: CompetitionRules)
             raise UsageError(f"EXECUTOR_COMPETITION: {error.problem}", error.remedy) from error
 
 
-def _check_account(settings: ExecutorSettings, chain: LiveChain, account: Hotkey) -> None:
-    """Check that this hotkey is the executor's: validators take answers of no other."""
-    from soundsright.cli.shared.executor_services import executor_hotkey
-
-    expected = executor_hotkey(settings, chain)
-    if account.address != expected:
-        raise UsageError(
-            f"This hotkey is {account.address}, and the executor's is {expected}",
-            "Use that key, or tell everybody to set EXECUTOR_API_HOTKEY to yours, and set it here too.",
-        )
-
-
 def _serve(
-    settings: ExecutorSettings, organiser: CompetitionRules, chain: LiveChain, account: Hotkey, *, poll_s: float
+    settings: ExecutorSettings,
+    organiser: CompetitionRules,
+    chain: LiveChain,
+    account: Hotkey,
+    coordinator: str,
+    *,
+    poll_s: float,
 ) -> None:
     """Run rounds and answer validators until a signal stops it."""
     from soundsright.adapters.machine import ProcessPool, SystemClock
@@ -122,7 +112,7 @@ def _serve(
         closing(ProcessPool(workers, warm_up=warm_up)) as pool,
         stopped_by_signals() as stop,
     ):
-        context = _context(settings, organiser, chain, account, state, pool, workers)
+        context = _context(settings, organiser, chain, account, coordinator, state, pool, workers)
         service = ExecutorService(context, poll_s=poll_s, problem=partial(health.problem, "executor"))
         with sole_process(state, "executor", clock=clock, lost=stop.set, used="this database of the executor"):
             apis = [
@@ -144,6 +134,7 @@ def _context(
     organiser: CompetitionRules,
     chain: LiveChain,
     account: Hotkey,
+    coordinator: str,
     state: SqlState,
     pool: Pool,
     workers: int,
@@ -152,7 +143,6 @@ def _context(
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.state import SqlRecords
     from soundsright.cli.shared.executor_parts import executor_material, opened_parts
-    from soundsright.cli.shared.executor_services import coordinator_hotkey
     from soundsright.core.executor_rules import executor_rules
     from soundsright.services.executor import ExecutorContext, ExecutorStore, ImageJudge
 
@@ -161,7 +151,7 @@ def _context(
     return ExecutorContext(
         organiser,
         ExecutorStore(state, SqlRecords.beside(state), clock),
-        HttpSubmissionBoard(settings.subnet_api_url, coordinator_hotkey(settings, chain), account),
+        HttpSubmissionBoard(settings.subnet_api_url, coordinator, account),
         chain,
         account,
         parts.hub,

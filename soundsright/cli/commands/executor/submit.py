@@ -38,7 +38,7 @@ def command(env_file: Path | None, **flags: Any) -> None:
     from soundsright.adapters.executors import HttpSubmissionBoard
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import Hotkey
-    from soundsright.cli.shared.executor_services import coordinator_hotkey
+    from soundsright.cli.shared.executor_services import ServiceHotkeys
     from soundsright.cli.shared.opening import check_clock, opened_chain
     from soundsright.core.sources import ImageRef
 
@@ -52,7 +52,7 @@ def command(env_file: Path | None, **flags: Any) -> None:
     account = Hotkey.read(settings.hotkey_file)
     with closing(opened_chain(settings, account)) as chain:
         check_clock(chain, SystemClock().now())
-        board = HttpSubmissionBoard(settings.subnet_api_url, coordinator_hotkey(settings, chain), account)
+        board = HttpSubmissionBoard(settings.subnet_api_url, ServiceHotkeys(settings, chain).coordinator, account)
     try:
         accepted = board.submit(ImageRef.of_text(settings.image_ref))
     except RequestRefused as refused:

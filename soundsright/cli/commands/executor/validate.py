@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from soundsright.cli.shared.executor_payment import (
     executor_subsystems,
 )
 from soundsright.cli.shared.options import env_file_option, option, poll_option
-from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
+from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.cli.shared.validator_state import opened_state
 from soundsright.config import ValidatorSettings
 from soundsright.core.emission import COMPETITIONS
@@ -70,11 +69,8 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     share and the competitions none; otherwise run `soundsright validator`, which does both. If a service does not
     answer, the last weights stay.
     """
-    from soundsright.adapters.machine import SystemClock
-    from soundsright.adapters.peers import Hotkey
-    from soundsright.cli.shared.opening import check_clock, opened_chain
+    from soundsright.cli.shared.opening import opened_service
     from soundsright.library import organiser_of
-    from soundsright.services.http import configure_logging
     from soundsright.services.validator import check_account
 
     settings = settings_from(ValidatorSettings, flags, env_file)
@@ -84,10 +80,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     check_burn_hotkey(settings)
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     _check_shares(settings, organiser)
-    account = Hotkey.read(settings.hotkey_file)
-    configure_logging(settings.log_level, secrets=secrets_of(settings))
-    with closing(opened_chain(settings, account)) as chain:
-        check_clock(chain, SystemClock().now())
+    with opened_service(settings) as (account, chain):
         check_account(chain, account.address, sets_weights=not dry_run)
         _serve(settings, organiser, chain, account, poll_s=poll_s, dry_run=dry_run)
 
