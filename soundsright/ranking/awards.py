@@ -223,16 +223,10 @@ def award(
         reason = _reason_without_defence(title, champion, winner)
     since_block = _since_block(ruleset, title, winner, reason, at_block)
     fraction = ruleset.emission_fraction(at_block - since_block)
-    paid = frozenset(c.hotkey for c in able)
-    parts = {
-        c.hotkey: 0.0 if keeper_of_share(ruleset, c, paid) else _part(ruleset, c)
-        for c in able
-        if c.hotkey != winner.hotkey
-    }
     return Award(
         reason=reason,
         winner=winner.hotkey,
-        shares={**capped_shares(parts, remainder, ruleset.remainder_cap), winner.hotkey: prize * fraction},
+        shares={**_shares_of_others(ruleset, able, winner, remainder), winner.hotkey: prize * fraction},
         needed=needed,
         emission_fraction=fraction,
         ranked=ranked,
@@ -241,6 +235,19 @@ def award(
         since_block=since_block,
         by_failures=by_failures,
     )
+
+
+def _shares_of_others(
+    ruleset: Ruleset, able: Sequence[Contender], winner: Contender, remainder: float
+) -> dict[str, float]:
+    """The shares of the remainder that the able entries get besides the winner."""
+    paid = frozenset(c.hotkey for c in able)
+    parts = {
+        c.hotkey: 0.0 if keeper_of_share(ruleset, c, paid) else _part(ruleset, c)
+        for c in able
+        if c.hotkey != winner.hotkey
+    }
+    return capped_shares(parts, remainder, ruleset.remainder_cap)
 
 
 def _since_block(

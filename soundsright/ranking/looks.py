@@ -123,12 +123,7 @@ def look_at(
         subcontest = metric_contest(contest, metric, champions.get(metric), [float(row.mean()) for row in scores])
         view = _View(contest, subcontest, *cluster_means(scores[:, columns], clusters), whole)
         sides.append(_side(view, early_alpha))
-    protected = {champion.submission.hotkey for champion in champions.values()}
-    ruled_out = {}
-    for evaluation in contest.entries:
-        hotkey = evaluation.submission.hotkey
-        if hotkey not in protected and all(hotkey in side.ruled_out for side in sides):
-            ruled_out[hotkey] = {side.metric: side.ruled_out[hotkey] for side in sides}
+    ruled_out = _out_of_all(contest, champions, sides)
     evidence = {side.metric: side.evidence for side in sides if side.evidence is not None}
     if any(side.winner is None for side in sides):
         return Look(ruled_out, False, {})
@@ -153,6 +148,19 @@ def look_at(
     if winners != [side.winner for side in sides]:
         return Look(ruled_out, False, {})
     return Look(ruled_out, True, evidence)
+
+
+def _out_of_all(
+    contest: Contest, champions: Mapping[str, Champion], sides: Sequence[_Side]
+) -> dict[str, dict[str, RuledOut]]:
+    """The entries that can win no metric any more, with the reason for each. Champions always run to the end."""
+    protected = {champion.submission.hotkey for champion in champions.values()}
+    hotkeys = [evaluation.submission.hotkey for evaluation in contest.entries]
+    return {
+        hotkey: {side.metric: side.ruled_out[hotkey] for side in sides}
+        for hotkey in hotkeys
+        if hotkey not in protected and all(hotkey in side.ruled_out for side in sides)
+    }
 
 
 @dataclass(frozen=True)

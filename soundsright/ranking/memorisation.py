@@ -103,19 +103,7 @@ def memorised(
             if not others or not float(table[row][~fresh].mean()) > 0:
                 continue
             values = by_recording @ (table[row] - np.median(table[others], axis=0))
-            excess, p_value = _excess(values[~is_new], values[is_new])
-            found[f"{row} {metric}"] = (
-                row,
-                Memorised(
-                    metric,
-                    float(table[row][~fresh].mean()),
-                    float(table[row][fresh].mean()),
-                    excess,
-                    p_value,
-                    int(np.count_nonzero(~is_new)),
-                    int(np.count_nonzero(is_new)),
-                ),
-            )
+            found[f"{row} {metric}"] = row, _evidence(metric, table[row], fresh, values, is_new)
     adjusted = holm({key: evidence.p_value for key, (_, evidence) in found.items()})
     result: dict[int, Memorised] = {}
     for key in sorted(found, key=lambda key: (adjusted[key], key)):
@@ -125,6 +113,22 @@ def memorised(
         if _own_p_value(by_recording @ gains[evidence.metric][row], ~is_new, terms) <= alpha:
             result[row] = Memorised(**{**vars(evidence), "p_value": adjusted[key]})
     return result
+
+
+def _evidence(
+    metric: str, gains: Scores, fresh: NDArray[np.bool_], values: Scores, is_new: NDArray[np.bool_]
+) -> Memorised:
+    """One entry's evidence. Its `gains` are by clip, `values` are its gains beyond the others by recording."""
+    excess, p_value = _excess(values[~is_new], values[is_new])
+    return Memorised(
+        metric,
+        float(gains[~fresh].mean()),
+        float(gains[fresh].mean()),
+        excess,
+        p_value,
+        int(np.count_nonzero(~is_new)),
+        int(np.count_nonzero(is_new)),
+    )
 
 
 def _others(table: Scores, row: int, groups: Sequence[int], unreliable: Collection[int]) -> list[int]:

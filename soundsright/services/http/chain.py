@@ -173,13 +173,25 @@ def _metered(request: "Request", budget: Budget | None, read: Callable[[], dict[
         budget.spend(client, (time.thread_time() - started_s) * 1_000 + size / _BYTES_PER_MS)
 
 
+def _check_exists(chain: PrivateChain, number: int) -> None:
+    head = chain.head().number
+    if not 0 <= number <= head:
+        raise RequestRefused("no_block", f"There is no block {number}; the latest is {head}", status=404)
+
+
+def _snapshot_fields(chain: PrivateChain, block: int | None) -> dict[str, Any]:
+    if block is not None:
+        _check_exists(chain, block)
+    snapshot = chain.snapshot(block)
+    return {
+        "block": _block_fields(snapshot.block),
+        "neurons": [vars(neuron) for neuron in snapshot.neurons],
+        "commitments": [vars(commitment) for commitment in snapshot.commitments],
+    }
+
+
 def _add_reads(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None:
     from fastapi import Query, Request, Response
-
-    def check_exists(number: int) -> None:
-        head = chain.head().number
-        if not 0 <= number <= head:
-            raise RequestRefused("no_block", f"There is no block {number}; the latest is {head}", status=404)
 
     def identity_fields() -> dict[str, Any]:
         return {
@@ -191,18 +203,8 @@ def _add_reads(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None
         }
 
     def block_fields(number: int) -> dict[str, Any]:
-        check_exists(number)
+        _check_exists(chain, number)
         return {"number": number, "hash": chain.block_hash(number), "timestamp_s": chain.timestamp_s(number)}
-
-    def snapshot_fields(block: int | None) -> dict[str, Any]:
-        if block is not None:
-            check_exists(block)
-        snapshot = chain.snapshot(block)
-        return {
-            "block": _block_fields(snapshot.block),
-            "neurons": [vars(neuron) for neuron in snapshot.neurons],
-            "commitments": [vars(commitment) for commitment in snapshot.commitments],
-        }
 
     @app.get("/v1/identity")
     def identity(request: Request) -> Response:
@@ -222,7 +224,7 @@ def _add_reads(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None
 
     @app.get("/v1/snapshot")
     def snapshot(request: Request, block: Annotated[int | None, Query()] = None) -> Response:
-        return _metered(request, access.reads, lambda: snapshot_fields(block))
+        return _metered(request, access.reads, lambda: _snapshot_fields(chain, block))
 
     @app.get("/v1/weights/{hotkey}")
     def weights(request: Request, hotkey: str) -> Response:
@@ -260,25 +262,27 @@ def _add_writes(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> Non
         return asdict(result)
 
 
+def _transfer_fields(chain: PrivateChain, to: str, after: int, until: int | None, skip: int) -> dict[str, Any]:
+    """One page of the transfers to a coldkey in the blocks after `after`, up to `until` or the last final one."""
+    last = chain.finalized().number if until is None else until
+    if max(after, last) > chain.finalized().number:
+        raise RequestRefused("no_block", f"There is no block {max(after, last)}", status=404)
+    try:
+        transfers = chain.transfers(to, after, last)
+    except HistoryGone as error:
+        raise RequestRefused("transfers_gone", error.problem, status=410) from error
+    page = transfers[skip : skip + TRANSFERS_PER_PAGE]
+    return {
+        "until_block": last,
+        "transfers": [asdict(transfer) for transfer in page],
+        "more": len(transfers) > skip + TRANSFERS_PER_PAGE,
+    }
+
+
 def _add_payments(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> None:
     """Balances, transfers, and the organiser's minting."""
     from fastapi import Query, Request, Response
     from starlette.concurrency import run_in_threadpool
-
-    def transfer_fields(to: str, after: int, until: int | None, skip: int) -> dict[str, Any]:
-        last = chain.finalized().number if until is None else until
-        if max(after, last) > chain.finalized().number:
-            raise RequestRefused("no_block", f"There is no block {max(after, last)}", status=404)
-        try:
-            transfers = chain.transfers(to, after, last)
-        except HistoryGone as error:
-            raise RequestRefused("transfers_gone", error.problem, status=410) from error
-        page = transfers[skip : skip + TRANSFERS_PER_PAGE]
-        return {
-            "until_block": last,
-            "transfers": [asdict(transfer) for transfer in page],
-            "more": len(transfers) > skip + TRANSFERS_PER_PAGE,
-        }
 
     @app.get("/v1/balances/{coldkey}")
     def balance(request: Request, coldkey: str) -> Response:
@@ -292,7 +296,7 @@ def _add_payments(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> N
         until: Annotated[int | None, Query(ge=0)] = None,
         skip: Annotated[int, Query(ge=0)] = 0,
     ) -> Response:
-        return _metered(request, access.reads, lambda: transfer_fields(to, after, until, skip))
+        return _metered(request, access.reads, lambda: _transfer_fields(chain, to, after, until, skip))
 
     def payment_in(body: bytes) -> _Payment:
         payment = parsed(_Payment, body)
