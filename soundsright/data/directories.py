@@ -246,15 +246,16 @@ def _files(root: Path, kind: _Kind, skipped: dict[str, str]) -> _Files:
 
 
 def _distinct(found: FolderFiles, skipped: dict[str, str]) -> list[Path]:
-    """Each file once: a split must not get the same recording under two names."""
+    """Each file once: a split must not get the same recording under two names. A file's own name is kept."""
     if not found.linked:
         return list(found.files)
-    first_name: dict[Path, Path] = {}
-    for path in found.files:
-        first = first_name.setdefault(path.resolve() if path.exists() else path, path)
+    target = {path: path.resolve() if path.exists() else path for path in found.files}
+    kept: dict[Path, Path] = {}
+    for path in sorted(found.files, key=lambda path: path.is_symlink()):
+        first = kept.setdefault(target[path], path)
         if first != path:
             skipped[str(path)] = f"is the same file as {first}"
-    return list(first_name.values())
+    return [path for path in found.files if kept[target[path]] == path]
 
 
 def _size(path: Path) -> str:

@@ -252,6 +252,16 @@ def test_links_are_followed_and_each_file_counts_once(tmp_path: Path) -> None:
     assert listing.skipped == {str(again): f"is the same file as {tmp_path / 'linked/b/u.wav'}"}
 
 
+def test_a_file_keeps_its_own_name_beside_links_to_it(tmp_path: Path) -> None:
+    own = write_speech(tmp_path / "z/own.wav")
+    link = tmp_path / "a/link.wav"
+    link.parent.mkdir()
+    link.symlink_to(own)
+    listing = speech_listing(tmp_path, 16_000)
+    assert [r.id for r in listing.recordings] == ["z/own.wav"]
+    assert listing.skipped == {str(link): f"is the same file as {own}"}
+
+
 def test_a_link_to_nothing_and_hidden_files_are_skipped_with_the_reason(speech_dir: Path) -> None:
     (speech_dir / "speaker0/gone.wav").symlink_to("nowhere.wav")
     write_speech(speech_dir / ".Trash-1000/files/deleted.wav")

@@ -66,7 +66,7 @@ def command() -> None:
         "names",
         multiple=True,
         metavar="NAME",
-        help="Entry by name, hotkey or uid. Repeat it for more. [default: the first three]",
+        help="Entry by name, hotkey or uid. Repeat it for more. [default: the first three with audio and scores]",
     ),
     option(
         "--method",
