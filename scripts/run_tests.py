@@ -25,6 +25,8 @@ sys.path.insert(0, str(ROOT))
 from scripts import coverage_floor  # noqa: E402
 
 PYTEST = (sys.executable, "-m", "pytest")
+COMPILE = (sys.executable, "-c", "from soundsright.metrics import warm_up; warm_up()")
+"""Compiles the inner loops of the metrics once. Otherwise each process that needs them would compile them."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -49,6 +51,7 @@ def run(*, coverage: bool) -> int:
     # With this variable, each program that a test starts would compile all modules of this checkout.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryFile() as output, tests_of_containers(output) as containers:
+        subprocess.run(COMPILE, cwd=ROOT, check=False)  # If it fails, the tests of the metrics say why.
         floor = coverage_floor.main() if coverage else 0
         left_out = [f"--ignore={path}" for path in coverage_floor.paths()] if coverage else []
         others = subprocess.run(

@@ -29,6 +29,8 @@ def calls(tmp_path: Path) -> Path:
 def use_fake(monkeypatch: pytest.MonkeyPatch, calls: Path, *, failing: str = "") -> None:
     """Replace pytest by a program that notes its arguments, and fails for the tests of that marker."""
     monkeypatch.setattr(run_tests, "PYTEST", (sys.executable, "-c", FAKE, str(calls), failing))
+    compiles = f"open({str(calls)!r}, 'a').write('compile\\n')"
+    monkeypatch.setattr(run_tests, "COMPILE", (sys.executable, "-c", compiles))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
@@ -39,7 +41,7 @@ def test_every_test_is_in_one_of_the_two_parts(
 ) -> None:
     use_fake(monkeypatch, calls)
     assert run_tests.run(coverage=False) == 0
-    parts = [shlex.split(line) for line in calls.read_text().splitlines()]
+    parts = [shlex.split(line) for line in calls.read_text().splitlines() if line != "compile"]
     assert sorted(words[words.index("-m") + 1] for words in parts) == ["docker", "not docker"]
     assert not any(word.startswith("--ignore") for words in parts for word in words)
     output = capfd.readouterr().out
@@ -61,7 +63,24 @@ def test_a_part_that_fails_fails_the_run(monkeypatch: pytest.MonkeyPatch, calls:
     use_fake(monkeypatch, calls, failing=failing)
     monkeypatch.setattr(coverage_floor, "main", lambda: int(failing == "coverage"))
     assert run_tests.run(coverage=True) == 1
-    assert len(calls.read_text().splitlines()) == 2
+    assert len(calls.read_text().splitlines()) == 3
+
+
+def test_the_inner_loops_are_compiled_once_before_several_processes_need_them(
+    monkeypatch: pytest.MonkeyPatch, calls: Path
+) -> None:
+    use_fake(monkeypatch, calls)
+
+    def measure() -> int:
+        with calls.open("a") as file:
+            file.write("coverage\n")
+        return 0
+
+    monkeypatch.setattr(coverage_floor, "main", measure)
+    assert run_tests.run(coverage=True) == 0
+    lines = [line for line in calls.read_text().splitlines() if "docker" not in line or "not docker" in line]
+    assert lines[:2] == ["compile", "coverage"]
+    assert len(lines) == 3
 
 
 def test_a_failing_test_of_a_measured_room_does_not_stop_the_other_tests(
