@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from typing import Any
 
 from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import UsageError
@@ -332,6 +334,31 @@ RULESETS = (SOUNDSRIGHT_V5, SOUNDSRIGHT_V4, SOUNDSRIGHT_V3, SOUNDSRIGHT_V2)
 """The rulesets that ship with the package, the default first."""
 
 DEFAULT_RULESET = RULESETS[0].name
+
+
+def ruleset_of(facts: Mapping[str, Any]) -> Ruleset:
+    """The ruleset whose `canonical_json` has these values.
+
+    Raises:
+        ValueError: a value is missing, unknown or out of its range.
+
+    >>> import json
+    >>> ruleset_of(json.loads(SOUNDSRIGHT_V4.canonical_json)) == SOUNDSRIGHT_V4
+    True
+    """
+    try:
+        values = dict(facts)
+        values |= {name: Margin(**values[name]) for name in ("margin", "additive_db") if values.get(name)}
+        values |= {"age": Age(values["age"]), "remainder": Remainder(values["remainder"])}
+        values["reference"] = Reference(values.get("reference", Reference.BEST))
+        values["additive_metrics"] = tuple(values.get("additive_metrics", ()))
+        values["gates"] = tuple(StandIn(**each) for each in values.get("gates", ()))
+        values["no_loss"] = tuple(
+            NoLoss(**(each | {"on": tuple(each["on"])})) for each in values.get("no_loss", ())
+        )
+        return Ruleset(**values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"these are not the values of a ruleset ({type(error).__name__}: {error})") from error
 
 
 def ruleset_by_name(name: str) -> Ruleset:

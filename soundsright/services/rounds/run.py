@@ -3,6 +3,7 @@
 Each step is recorded in the `StateStore` when it is done, and is not done again. A process that is stopped anywhere
 continues from there and reaches the same weights. The steps in their order (`steps.py` has their records):
 
+    settings      the rules, the first champions, the uid that burns, and the decisions on held entries
     seed          the hash of the seed block
     corpus        the digest of the recordings, and the competitions that pay nobody because of them
     entries       submissions and refusals, and the registrations when entries closed
@@ -25,12 +26,13 @@ Cheap and pure work (drawing clips, ranking) is done again after a restart and m
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from soundsright.core.errors import EntryRefused, InfrastructureFault, SoundsRightError
 from soundsright.core.results import Refusal
-from soundsright.core.submission import Reveal, Submission
+from soundsright.core.submission import FetchedModel, Reveal, Submission
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.context import RoundContext
 from soundsright.services.rounds.corpus_check import checked_corpus, public_competitions
@@ -42,7 +44,7 @@ from soundsright.services.rounds.outcome import RoundOutcome
 from soundsright.services.rounds.plan import check_same_plan, facts_as_begun, plan_facts
 from soundsright.services.rounds.progress import Event
 from soundsright.services.rounds.rulers import reasons_to_run_whole
-from soundsright.services.rounds.run_models import evaluate_all
+from soundsright.services.rounds.run_models import EvaluatedEntries, evaluate_all
 from soundsright.services.rounds.screening import screened
 
 _log = logging.getLogger(__name__)
@@ -89,37 +91,68 @@ class RoundService:
         context = self._context
         recorded = context.state.begin_round(context.round_id, plan_facts(context.plan))
         check_same_plan(context.round_id, recorded, facts_as_begun(context.plan, recorded))
-        context = self._context = replace(context, plan=context.plan.as_begun(recorded))
-        block_hash = _seed_hash(context)
-        corpus = _corpus(context)
-        submissions, refused = _entries(context, self._reveals)
-        fetched, not_fetched = fetch_all(context, submissions)
-        unique = without_copies(context, fetched)
-        evaluated = evaluate_all(context, unique.kept, block_hash, whole=reasons_to_run_whole(context, unique))
-        unique, evaluated = without_near_copies(context, unique, evaluated)
-        flagged = signs_of_tuning(context, evaluated)
-        copies = (copy.refusal() for copy in unique.duplicates)
-        refusals = (*refused, *not_fetched, *evaluated.refusals, *copies)
-        boards = decide_all(context, evaluated, unique, refusals)
-        weights, weights_block = pay(context, boards, unpaid=corpus.unpaid)
-        context.observe(Event("done"))
-        return RoundOutcome(
-            plan=context.plan,
-            block_hash=block_hash,
-            sets=evaluated.sets,
-            evaluations=evaluated.evaluations,
-            unprocessed=evaluated.unprocessed,
-            leaderboards=boards,
-            refusals=refusals,
-            fetched=unique.kept,
-            suspected=unique.suspected,
-            flags=flagged,
-            weights=weights,
-            weights_block=weights_block,
-            busy_s=context.busy.seconds(),
-            corpus=corpus,
-            unread=unread_files(context),
-        )
+        self._context = _settled(replace(context, plan=context.plan.as_begun(recorded)))
+        return run_steps(self._context, self._reveals)
+
+
+class Evaluate(Protocol):
+    """Gives the results of all models: `evaluate_all` runs them, and a replay has them recorded."""
+
+    def __call__(
+        self,
+        context: RoundContext,
+        models: Sequence[FetchedModel],
+        block_hash: str,
+        *,
+        whole: Mapping[str, str] | None = None,
+    ) -> EvaluatedEntries: ...
+
+
+def run_steps(
+    context: RoundContext, reveals: Mapping[str, Reveal | EntryRefused], evaluate: Evaluate = evaluate_all
+) -> RoundOutcome:
+    """All steps of a begun round, and what follows from them.
+
+    Raises:
+        InfrastructureFault: something failed permanently.
+        Cancelled: the round was stopped.
+    """
+    block_hash = _seed_hash(context)
+    corpus = _corpus(context)
+    submissions, refused = _entries(context, reveals)
+    fetched, not_fetched = fetch_all(context, submissions)
+    unique = without_copies(context, fetched)
+    evaluated = evaluate(context, unique.kept, block_hash, whole=reasons_to_run_whole(context, unique))
+    unique, evaluated = without_near_copies(context, unique, evaluated)
+    flagged = signs_of_tuning(context, evaluated)
+    copies = (copy.refusal() for copy in unique.duplicates)
+    refusals = (*refused, *not_fetched, *evaluated.refusals, *copies)
+    boards = decide_all(context, evaluated, unique, refusals)
+    weights, weights_block = pay(context, boards, unpaid=corpus.unpaid)
+    context.observe(Event("done"))
+    return RoundOutcome(
+        plan=context.plan,
+        block_hash=block_hash,
+        sets=evaluated.sets,
+        evaluations=evaluated.evaluations,
+        unprocessed=evaluated.unprocessed,
+        leaderboards=boards,
+        refusals=refusals,
+        fetched=unique.kept,
+        suspected=unique.suspected,
+        flags=flagged,
+        weights=weights,
+        weights_block=weights_block,
+        busy_s=context.busy.seconds(),
+        corpus=corpus,
+        unread=unread_files(context),
+    )
+
+
+def _settled(context: RoundContext) -> RoundContext:
+    """The round under the settings that it recorded first."""
+    record = context.step(steps.SETTINGS, lambda: steps.SettingsStep.of_plan(context.plan))
+    return replace(context, plan=record.applied_to(context.plan))
 
 
 def _seed_hash(context: RoundContext) -> str:
@@ -144,12 +177,11 @@ def _corpus(context: RoundContext) -> steps.CorpusStep:
         return checked_corpus(plan, closed, context.validator)
 
     if steps.read(context.state, context.round_id, steps.ENTRIES) is not None:
-        # An earlier version began this round, which paid on any corpus.
-        old = steps.CorpusStep(
+        # If it has no such step, an earlier version began this round, which paid on any corpus.
+        return steps.read(context.state, context.round_id, steps.CORPUS) or steps.CorpusStep(
             material_digest(plan.measures.material),
             public_competitions(plan.measures.material, plan.rules.competitions),
         )
-        return steps.read(context.state, context.round_id, steps.CORPUS) or old
     return context.step(steps.CORPUS, compute)
 
 

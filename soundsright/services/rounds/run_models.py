@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault, ModelFault
@@ -63,29 +63,39 @@ def evaluate_all(
         InfrastructureFault: no model can be run now, or something that all models need has failed.
         Cancelled: the round was stopped.
     """
-    plan = context.plan
+    refused = set_aside_before(context, models)
+    running = [model for model in models if model.submission.entry_id not in refused]
+    context.observe(Event("run", total=len(running)))
+    entered = {c.id: sum(_is_of(c, m) for m in models) for c in context.plan.rules.competitions}
+    staged = _run_stages(context, running, entered, block_hash, whole or {})
+    return evaluated_of(context, models, replace(staged, refused=refused | dict(staged.refused)))
+
+
+def set_aside_before(context: RoundContext, models: Sequence[FetchedModel]) -> dict[str, Refusal]:
+    """The refusals of the entries that are recorded as set aside, by entry id."""
     refused: dict[str, Refusal] = {}
     for entry_id in (model.submission.entry_id for model in models):
         recorded = steps.read(context.state, context.round_id, steps.set_aside(entry_id))
         if recorded is not None:
             refused[entry_id] = recorded.refusal
-    running = [model for model in models if model.submission.entry_id not in refused]
-    context.observe(Event("run", total=len(running)))
-    entered = {c.id: sum(_is_of(c, m) for m in models) for c in plan.rules.competitions}
-    staged = _run_stages(context, running, entered, block_hash, whole or {})
-    refused |= staged.refused
+    return refused
+
+
+def evaluated_of(context: RoundContext, models: Sequence[FetchedModel], staged: StagedEntries) -> EvaluatedEntries:
+    """The results of all stages, in the order of the models."""
+    refused = staged.refused
     evaluations = {
         c.id: tuple(
             staged.evaluations[m.submission.entry_id] for m in models if _is_of(c, m) and not _is_in(refused, m)
         )
-        for c in plan.rules.competitions
+        for c in context.plan.rules.competitions
     }
     refusals = tuple(refused[m.submission.entry_id] for m in models if _is_in(refused, m))
     return EvaluatedEntries(staged.sets, evaluations, staged.unprocessed, refusals, staged.stops)
 
 
 @dataclass(frozen=True)
-class _Staged:
+class StagedEntries:
     """The results of all stages: by competition id, except `evaluations` and `refused`, which are by entry id."""
 
     sets: Mapping[str, ClipSet]
@@ -101,7 +111,7 @@ def _run_stages(
     entered: Mapping[str, int],
     block_hash: str,
     whole: Mapping[str, str],
-) -> _Staged:
+) -> StagedEntries:
     """Make the sets, run the models on the first part of their set, and on more as long as they can still win."""
     plan = context.plan
     drawing = {c.id: _start_set(context, c, block_hash) for c in plan.rules.competitions}
@@ -132,7 +142,7 @@ def _run_stages(
             raise
     sets = {competition_id: stage.clips for competition_id, stage in stages.items()}
     stops = {competition_id: stage.stops for competition_id, stage in stages.items() if stage.stops is not None}
-    return _Staged(sets, runs.evaluations, unprocessed, refused, stops)
+    return StagedEntries(sets, runs.evaluations, unprocessed, refused, stops)
 
 
 def _is_of(competition: Competition, model: FetchedModel) -> bool:
@@ -285,6 +295,10 @@ def _unprocessed(context: RoundContext, clips: ClipSet, futures: Sequence[Future
         ClipResult(clip_id, scores=scored.scores)
         for clip_id, scored in zip(clips.clip_ids, scored_clips, strict=True)
     )
-    return Evaluation(
-        Submission(-1, "unprocessed", clips.competition, UNPROCESSED, 0), context.round_id, results, Timing()
-    )
+    return unprocessed_of(context, clips.competition, results)
+
+
+def unprocessed_of(context: RoundContext, competition: Competition, results: tuple[ClipResult, ...]) -> Evaluation:
+    """The evaluation of the degraded input itself, from its results in the order of the clips' ids."""
+    unprocessed = Submission(-1, "unprocessed", competition, UNPROCESSED, 0)
+    return Evaluation(unprocessed, context.round_id, results, Timing())

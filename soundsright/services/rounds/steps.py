@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 from soundsright.core.ports import StateStore, TitleRow
 from soundsright.core.submission import Commitment
+from soundsright.services.rounds.settings_step import SettingsStep
 from soundsright.services.rounds.step_parts import (
     BatchFault,
     Facts,
@@ -60,6 +61,7 @@ __all__ = [
     "NEAR_COPIES",
     "PAYEES",
     "SEED",
+    "SETTINGS",
     "WEIGHTS",
     "WEIGHTS_SET",
     "ApartStep",
@@ -87,6 +89,7 @@ __all__ = [
     "SeedStep",
     "SetAsideStep",
     "SetStep",
+    "SettingsStep",
     "StepKey",
     "StepRecord",
     "WeightsSetStep",
@@ -119,6 +122,7 @@ class StepKey(Generic[Record]):
     record: type[Record]
 
 
+SETTINGS = StepKey("settings", SettingsStep)
 SEED = StepKey("seed", SeedStep)
 CORPUS = StepKey("corpus", CorpusStep)
 ENTRIES = StepKey("entries", EntriesStep)
@@ -184,7 +188,7 @@ _RECORDS: Mapping[str, type[StepRecord]] = {
     **{
         key.name: key.record
         for key in (
-            *(SEED, CORPUS, ENTRIES, DUPLICATES, NEAR_COPIES, FLAGS),
+            *(SETTINGS, SEED, CORPUS, ENTRIES, DUPLICATES, NEAR_COPIES, FLAGS),
             *(WEIGHTS, COLLECTED, PAYEES, WEIGHTS_SET, FEEDBACK, FINISHED),
         )
     },

@@ -45,6 +45,7 @@ def test_every_step_of_a_round_of_0_1_0_is_read(old: MemoryState) -> None:
         steps.CollectedStep,
         steps.CorpusStep,
         steps.LookStep,
+        steps.SettingsStep,
     }
 
 
