@@ -24,6 +24,9 @@ from .opening import OpenedMaterial, commitment_to, is_public, material_digest, 
 from .outcome import RoundOutcome
 from .plan import BegunRound, RoundPlan, plan_facts
 from .progress import Event
+from .recorded_results import Difference
+from .recorded_round import RecordedRound, RecordedSet, plan_document
+from .replay import Replayed, Unchecked, json_differences, replayed
 from .run import RoundService
 from .scoring import Scored, evidence_of_files, score_files, start_scoring, start_unprocessed
 from .screening import check_fetched, checked_dockerfile
@@ -33,17 +36,22 @@ __all__ = [
     "BegunRound",
     "Cancelled",
     "ClipSet",
+    "Difference",
     "DrawnClips",
     "EntryStuck",
     "Event",
     "OpenedMaterial",
     "ProgramFault",
+    "RecordedRound",
+    "RecordedSet",
+    "Replayed",
     "RoundContext",
     "RoundOutcome",
     "RoundPlan",
     "RoundService",
     "Scored",
     "SetRequest",
+    "Unchecked",
     "check_fetched",
     "checked_dockerfile",
     "commitment_to",
@@ -52,16 +60,19 @@ __all__ = [
     "finish_set",
     "flush_files",
     "is_public",
+    "json_differences",
     "make_folder",
     "make_private",
     "material_digest",
     "opened",
     "opened_private",
+    "plan_document",
     "plan_facts",
     "public_competitions",
     "read_wav",
     "recipe_sha256",
     "reference_without_value",
+    "replayed",
     "result_of",
     "retirement",
     "score_files",
