@@ -20,9 +20,9 @@ import platformdirs
 from soundsright.adapters.containers.engine import Engine
 
 BASE = "soundsright-base:test"
-"""The base image of the tests' models: this machine's Python with the packages that models/template needs."""
+"""The base image of the tests' models: this machine's Python with the packages that models/gtcrn needs."""
 
-_PACKAGES = ("numpy", "soundfile", "fastapi", "uvicorn", "python-multipart")
+_PACKAGES = ("numpy", "soundfile", "fastapi", "uvicorn", "python-multipart", "soxr", "onnxruntime")
 _SCRIPT = Path(__file__).parents[1] / "scripts" / "base_image.sh"
 _START_TIMEOUT_S = 60.0
 _PODMAN_CONTAINERS = """[containers]
@@ -195,6 +195,7 @@ def _busybox() -> bytes:
 def _ensure_base(url: str) -> None:
     """Make the base image, unless the engine has one of the same content."""
     environment = {**os.environ, **({"DOCKER_HOST": url} if url else {}), "PYTHON": sys.executable}
+    environment["FROM_ENVIRONMENT"] = "1"
     client = shutil.which("docker") or shutil.which("podman")
     if client is None:
         raise NoEngine("the base image needs a `docker` or `podman` client, and neither is installed")

@@ -67,6 +67,7 @@ def test_the_executors_sample_has_its_settings_and_shows_the_defaults() -> None:
         ("SUBNET_API_URL", "http://me:secret@coordinator:9001"),
         ("SUBNET_API_HOTKEY", "5F"),
         ("EXECUTOR_VALIDATORS", "5F3sa2TJAWMqDhXG6jhV4N8ko9SxwGy8TpaNS1repo5EYjQX, me"),
+        ("EXECUTOR_BASE_IMAGE", "python:3\nRUN touch x"),
         ("BURN_RATIO", "nan"),
         ("BURN_RATIO", "1.1"),
     ],

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from soundsright.config import values
 from soundsright.config.executor_services import hotkeys, image_or_empty
 from soundsright.config.schema import Port, ValidatorSettings
+from soundsright.core.dockerfile import PYTHON_BASE
 from soundsright.core.text_files import comma_separated
 
 ALL_COMPETITIONS = "all"
@@ -46,6 +47,14 @@ class ExecutorSettings(ValidatorSettings):
     executor_gpus: Annotated[
         str, Field(description="GPUs for images, as in SOUNDSRIGHT_GPUS: none, all, or numbers.")
     ] = "none"
+    executor_base_image: Annotated[
+        str,
+        AfterValidator(values.image_name),
+        Field(
+            description="Image with Python, on which the executor builds the program whose time it takes as its "
+            "reference."
+        ),
+    ] = PYTHON_BASE
     executor_validators: Annotated[
         str,
         AfterValidator(hotkeys),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LOG_LEVELS = ("TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR")
 _WALLET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
 _URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
@@ -98,6 +99,13 @@ def log_level(value: Any) -> Any:
 def sandbox(value: Any, built_in: Callable[[Any], Any]) -> Any:
     """Check the name of a sandbox: a built-in one, or one that another installed package adds."""
     return value if value in plugin_names(SANDBOX_GROUP) else built_in(value)
+
+
+def image_name(value: str) -> str:
+    """Check the name of an image as an engine takes it. It becomes a line of a Dockerfile."""
+    if not _IMAGE_NAME.fullmatch(value):
+        raise ValueError("give the name of an image, such as python:3.12-slim")
+    return value
 
 
 def host(value: str) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 from soundsright.core.errors import ProtocolViolation
 
 MAX_BYTES = 262_144
+PYTHON_BASE = "python:3.12-slim"
+"""The base image of the shipped models and of the executor's reference."""
 DEFAULT_REGISTRIES = frozenset({"docker.io", "index.docker.io"})
 """Names that mean the engine's default registry."""
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::-([^}$]*))?\})")

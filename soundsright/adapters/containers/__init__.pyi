@@ -1,3 +1,4 @@
+from .base_image import check_base, required_packages
 from .build_limits import BuildLimits
 from .docker import DockerSandbox, DockerSettings
 from .engine import Engine
@@ -10,6 +11,8 @@ __all__ = [
     "DockerSettings",
     "Engine",
     "LocalRegistry",
+    "check_base",
     "local_registry",
     "publish_image",
+    "required_packages",
 ]

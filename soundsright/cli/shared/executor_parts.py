@@ -74,7 +74,8 @@ def opened_parts(
     choice = replace(sandbox_choice(settings), gpus=settings.executor_gpus, build_timeout_s=rules.pull_timeout_s)
     sandbox = opened_sandbox(settings, choice, round_id="executor")
     limits = sandbox_limits(rules)
-    reference: Reference = ReferenceModel(sandbox, built_in_reference(settings.folder / "reference"), limits)
+    model = built_in_reference(settings.folder / "reference", base=settings.executor_base_image)
+    reference: Reference = ReferenceModel(sandbox, model, limits)
     energy = _energy(choice)
 
     def meter_of(competition: Competition) -> ImageMeter:

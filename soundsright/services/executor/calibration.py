@@ -16,6 +16,7 @@ import numpy as np
 from soundsright.core.audio import Audio, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.content import content_hash, files_below, sha256_of_file
+from soundsright.core.dockerfile import PYTHON_BASE
 from soundsright.core.errors import InfrastructureFault, ModelFault
 from soundsright.core.ports import DegradedClip, Runner, SandboxLimits
 from soundsright.core.sources import ModelRef
@@ -23,7 +24,6 @@ from soundsright.core.submission import FetchedModel, Submission
 
 MAX_DRIFT = 0.05
 """The machine is steady if the reference's times before and after an image differ by no more than this part."""
-BASE_IMAGE = "python:3.12-slim"
 
 _PROGRAM = Path(__file__).with_name("reference_model.py")
 _DOCKERFILE = """FROM {base}
@@ -87,7 +87,7 @@ class ReferenceModel:
         return statistics.median(times_s)
 
 
-def built_in_reference(folder: Path, *, base: str = BASE_IMAGE) -> FetchedModel:
+def built_in_reference(folder: Path, *, base: str = PYTHON_BASE) -> FetchedModel:
     """The reference that ships with the program, written into a new or earlier `folder`.
 
     `base` is the image that it builds on in a sandbox of containers; it needs Python alone.

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
+from soundsright.adapters.containers import Engine, check_base, required_packages
+from soundsright.adapters.peers import valid_signature
 from soundsright.cli.commands.executor import demo
 from soundsright.cli.main import cli, run
+from soundsright.core.errors import UsageError
 from soundsright.core.shipped import models_folder
 from soundsright.library import organiser_of
+from soundsright.services.executor import open_results
+from tests.engines import BASE
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
@@ -28,3 +34,67 @@ def test_the_rules_and_models_of_the_demo_can_be_used(tmp_path: Path) -> None:
     assert "both validators set" in CliRunner().invoke(cli, ["executor", "demo", "--help"]).output.replace(
         "\n", " "
     )
+
+
+def test_a_base_image_without_containers_is_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["executor", "demo", "--out", str(tmp_path / "demo"), "--without-containers", "--base", "mine:1"]
+    assert run(cli, words) == 2
+    assert "--base is for containers" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
+
+
+def test_the_packages_that_a_base_image_needs_are_read_from_the_models(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("-r requirements-server.txt\n# note\n\nonnxruntime==1.2  # why\n")
+    (tmp_path / "requirements-server.txt").write_text("numpy>=2\nfastapi\n")
+    assert required_packages([tmp_path, tmp_path]) == ("fastapi", "numpy", "onnxruntime")
+
+
+@pytest.fixture
+def in_short(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo with one model and one scoring run, on the tests' engine."""
+    rules = demo._RULES
+    for line, shorter in {
+        "warmup_runs = 1": "warmup_runs = 0",
+        "scoring_runs = 3": "scoring_runs = 1",
+        "run_audio_s = 12": "run_audio_s = 24",
+        f"update_blocks = {demo._UPDATE_BLOCKS}": "update_blocks = 6",
+        f"weight_blocks = {demo._UPDATE_BLOCKS}": "weight_blocks = 6",
+    }.items():
+        assert line in rules
+        rules = rules.replace(line, shorter)
+    monkeypatch.setattr(demo, "_RULES", rules)
+    monkeypatch.setattr(demo, "_CLIPS", 12)
+    monkeypatch.setattr(demo, "MODELS", ("gtcrn",))
+    if engine.url:
+        monkeypatch.setenv("DOCKER_HOST", engine.url)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_short")
+def test_an_image_is_built_pushed_pulled_and_run_and_both_validators_pay_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(cli, ["executor", "demo", "--out", str(tmp_path), "--base", BASE])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    assert "Both validators set the same weights." in out
+    assert all(f"weights of {name}: " in out for name in demo.VALIDATORS)
+    results = open_results((tmp_path / "results.json").read_bytes(), valid_signature=valid_signature)
+    assert results.machine["sandbox"] == "docker"
+    assert len(results.entries) == 1
+    measured = results.entries[0].measured
+    assert measured is not None
+    assert (measured.failure, len(measured.runs)) == (None, 1)
+    assert run(cli, ["executor", "verify", str(tmp_path / "results.json")]) == 0
+    assert "On the front: demo/gtcrn, rank 1" in (tmp_path / "site" / "executor" / "index.html").read_text()
+
+
+def test_a_base_image_that_cannot_run_the_models_is_named_before_anything_is_built(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine.url:
+        monkeypatch.setenv("DOCKER_HOST", engine.url)
+    assert run(cli, ["executor", "demo", "--out", str(tmp_path / "demo"), "--base", "soundsright-none:1"]) == 2
+    assert "--base: The engine has no image soundsright-none:1" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="lacks not-there, nor-there"):
+        check_base(engine, BASE, ("numpy", "not-there", "nor-there"))

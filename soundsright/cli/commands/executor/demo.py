@@ -18,7 +18,7 @@ import click
 
 from soundsright.cli.shared.options import ANY_PATH, option
 from soundsright.cli.shared.programs import Programs, free_port
-from soundsright.core.errors import PeerUnavailable, UsageError
+from soundsright.core.errors import PeerUnavailable, RegistryUnavailable, UsageError
 
 if TYPE_CHECKING:
     from soundsright.adapters.chains import HttpChain
@@ -39,7 +39,8 @@ _ROUND_S = 900.0
 _LOOK_S = 3.0
 """Services limit how often an address may ask, and all programs here have the same address."""
 _RULES = f"""\
-# The rules of the demo: short runs, and a round as soon as there is a submission.
+# The rules of the demo: short runs, and a round as soon as there is a submission. An image gets one core: the other
+# programs of the demo need the others, and threads that wait for each other would be timed.
 [ruleset]
 base = "soundsright-v5"
 
@@ -51,6 +52,7 @@ executor = 1.0
 warmup_runs = 1
 scoring_runs = 3
 run_audio_s = 12
+cpus = 1
 update_blocks = {_UPDATE_BLOCKS}
 weight_blocks = {_UPDATE_BLOCKS}
 
@@ -75,20 +77,29 @@ metrics = {{ PESQ_WB = 0.6, ESTOI = 0.4 }}
     is_flag=True,
     help="Run the models as plain processes, with folders in place of images, even if a container engine answers.",
 )
-def command(out: Path, without_containers: bool) -> None:
+@option(
+    "--base",
+    metavar="IMAGE",
+    help="An image of the engine with Python and the models' packages. The models are built on it without network, "
+    "instead of on python:3.12-slim.",
+)
+def command(out: Path, without_containers: bool, base: str | None) -> None:
     """Run a whole competition of images on this machine.
 
     \b
     soundsright executor demo
+    soundsright executor demo --base soundsright-models:here
     soundsright executor demo --without-containers
 
     It starts a registry, a private chain, a coordinator, an executor, three miners and two validators. It ends with
     the table, a plot of quality against time, and the weights that both validators set.
     """
     started_s = time.monotonic()
+    if base is not None and without_containers:
+        raise UsageError("--base is for containers, and --without-containers uses none", "Give one of the two.")
     _claim(out)
     folder = out.absolute()
-    with _images(folder, without_containers=without_containers) as images, Programs(folder, {}) as programs:
+    with _images(folder, base, without_containers=without_containers) as images, Programs(folder, {}) as programs:
         _run(folder, programs, images)
     _show_pages(folder)
     click.echo(f"The demo took {time.monotonic() - started_s:.0f} s. The programs' logs are in {out}.")
@@ -122,22 +133,55 @@ class _Images:
 
 
 @contextmanager
-def _images(folder: Path, *, without_containers: bool) -> Iterator[_Images]:
+def _images(folder: Path, base: str | None, *, without_containers: bool) -> Iterator[_Images]:
     """A registry on this machine; without a container engine, folders that stand in for images."""
-    from soundsright.adapters.containers import DockerSandbox, Engine, local_registry, publish_image
-    from soundsright.core.shipped import models_folder
+    from soundsright.adapters.containers import DockerSandbox, local_registry
 
     problem = "--without-containers is given" if without_containers else DockerSandbox().available()
+    if problem is not None and base is not None:
+        raise UsageError(f"--base needs a container engine: {problem.rstrip('.')}", "Start one, or leave it out.")
     if problem is not None:
         click.echo(f"No containers: {problem.rstrip('.')}. Models run as processes, without isolation.")
         yield _stand_ins(folder)
         return
+    if base is not None:
+        _check_base(base)
     with local_registry() as registry:
+        settings = {"SOUNDSRIGHT_SANDBOX": "docker", "SOUNDSRIGHT_REGISTRIES": registry.address}
+        if base is not None:
+            settings["EXECUTOR_BASE_IMAGE"] = base
+        yield _Images(lambda name: _published(name, f"{registry.address}/demo/{name}", base), settings)
 
-        def publish(name: str) -> ImageRef:
-            return publish_image(Engine(), models_folder() / name, f"{registry.address}/demo/{name}")
 
-        yield _Images(publish, {"SOUNDSRIGHT_SANDBOX": "docker", "SOUNDSRIGHT_REGISTRIES": registry.address})
+def _check_base(base: str) -> None:
+    from soundsright.adapters.containers import Engine, check_base, required_packages
+    from soundsright.core.shipped import models_folder
+
+    packages = required_packages(models_folder() / name for name in MODELS)
+    try:
+        check_base(Engine(), base, packages)
+    except UsageError as error:
+        raise UsageError(
+            f"--base: {error.problem}",
+            f"Run scripts/base_image.sh {base} -r {models_folder() / 'gtcrn' / 'requirements.txt'}",
+        ) from error
+
+
+def _published(name: str, repository: str, base: str | None) -> ImageRef:
+    """Build the model's image and push it.
+
+    Raises:
+        RegistryUnavailable: the base image cannot be pulled, or the image not be pushed.
+    """
+    from soundsright.adapters.containers import Engine, publish_image
+    from soundsright.core.shipped import models_folder
+
+    try:
+        return publish_image(Engine(), models_folder() / name, repository, base=base)
+    except RegistryUnavailable as error:
+        raise RegistryUnavailable(
+            error.problem, "Give --base with an image that the engine has, or --without-containers."
+        ) from error
 
 
 def _stand_ins(folder: Path) -> _Images:
@@ -194,8 +238,12 @@ def _run(folder: Path, programs: Programs, images: _Images) -> None:
     for name, image in by_miner.items():
         click.echo(f"{name} submits {image.repository}@sha256:{image.sha256[:12]}…")
         programs.run(name, ["executor", "submit", "--image-ref", str(image)], timeout_s=_SUBMIT_S)
-    _wait_for_round(programs, ports[1])
-    weights = programs.wait(lambda: _weights(chain, programs), "both validators set weights", timeout_s=_ROUND_S)
+    table = _table(programs, ports[1])
+    weights: dict[str, dict[int, float]] | None = None
+    if any(rank == 1 for rank, _row in table.ranked):
+        weights = programs.wait(
+            lambda: _weights(chain, programs), "both validators set weights", timeout_s=_ROUND_S
+        )
     source = ["--results", _url(ports[1])]
     click.echo()
     click.echo(programs.run(VALIDATORS[0], ["executor", "scores", *source], timeout_s=_SUBMIT_S).rstrip())
@@ -245,13 +293,13 @@ def _url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _wait_for_round(programs: Programs, port: int) -> None:
-    """Wait for the first table with all images, and print what the executor does meanwhile."""
+def _table(programs: Programs, port: int) -> ExecutorRound:
+    """The first table with all images. Prints what the executor does meanwhile."""
     from soundsright.cli.shared.executor_source import executor_status
 
     said = ""
 
-    def published() -> bool | None:
+    def published() -> ExecutorRound | None:
         nonlocal said
         try:
             status = executor_status(_url(port))
@@ -262,10 +310,10 @@ def _wait_for_round(programs: Programs, port: int) -> None:
             click.echo(f"  executor: {_named(doing, programs)}")
             said = doing
         latest = _latest(port)
-        return True if latest is not None and len(latest.ranked) >= len(MODELS) else None
+        return latest if latest is not None and len(latest.ranked) >= len(MODELS) else None
 
     click.echo("The executor runs all images on one set of clips")
-    programs.wait(published, "the executor publishes a table", timeout_s=_ROUND_S, every_s=_LOOK_S)
+    return programs.wait(published, "the executor publishes a table", timeout_s=_ROUND_S, every_s=_LOOK_S)
 
 
 def _latest(port: int) -> ExecutorRound | None:
@@ -290,7 +338,10 @@ def _weights(chain: HttpChain, programs: Programs) -> dict[str, dict[int, float]
     return weights if all(weights.values()) else None
 
 
-def _print_weights(chain: HttpChain, programs: Programs, weights: Mapping[str, Mapping[int, float]]) -> None:
+def _print_weights(chain: HttpChain, programs: Programs, weights: Mapping[str, Mapping[int, float]] | None) -> None:
+    if weights is None:
+        click.echo("\nNo image is better than its input, so the validators pay nobody.")
+        return
     names = {programs.address(name): name for name in (*MODELS, *VALIDATORS, ORGANISER)}
     hotkeys = {neuron.uid: names.get(neuron.hotkey, neuron.hotkey) for neuron in chain.neurons()}
     click.echo()

@@ -35,6 +35,7 @@ SETTINGS = (
     *("openai_api_key", "openai_tts_model", "soundsright_speech_max_usd", "soundsright_workers"),
     *("soundsright_kept_rounds", "subnet_api_url", "subnet_api_hotkey", "executor_api_hotkey", "executor_host"),
     *("executor_port", "executor_state", "executor_competition", "executor_gpus", "executor_validators"),
+    "executor_base_image",
 )
 _PER_MINUTE = 240
 
