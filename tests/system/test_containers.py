@@ -1,4 +1,4 @@
-"""`docker compose up` builds the images, and starts a miner and the demo without root.
+"""`docker compose up` builds the images, and starts a miner, the demo, a coordinator and an executor without root.
 
 The tests need no registry. The base image is made from this machine's Python, and the demo's large packages are
 mounted instead of installed.
@@ -23,6 +23,7 @@ import pytest
 
 from soundsright.adapters.chains.http import HttpChain
 from soundsright.adapters.containers.engine import Engine
+from soundsright.adapters.executors import HttpScoreTable, HttpSubmissionBoard
 from soundsright.adapters.hubs.folder import FolderHub
 from soundsright.adapters.peers.client import request
 from soundsright.adapters.peers.keys import Hotkey
@@ -39,7 +40,7 @@ PACKAGES = (
 """Everything that a miner imports on a private chain."""
 SERVICES = {
     *("soundsright-miner", "soundsright-miner-dev", "soundsright-validator", "soundsright-demo"),
-    "soundsright-coordinator",
+    *("soundsright-coordinator", "soundsright-executor"),
 }
 UID = os.getuid() or 1_000
 HERE = {"restart": "no"}
@@ -130,6 +131,18 @@ def compose(engine: Engine, base: str, tmp_path: Path) -> Iterator[Compose]:
             "environment": {"WALLET": "organiser"},
             "ports": ["127.0.0.1:${CHAIN_PORT}:9944"],
             "volumes": [f"{tmp_path}/wallets:/wallets:ro"],
+        },
+        **{
+            name: {
+                **built,
+                "environment": {
+                    "PYTHONPATH": "/packages",
+                    "SUBTENSOR_CHAIN_ENDPOINT": "http://chain:9944",
+                    "SUBNET_API_URL": "http://soundsright-coordinator:${SUBNET_API_PORT}",
+                },
+                "volumes": [f"{sysconfig.get_path('purelib')}:/packages:ro"],
+            }
+            for name in ("soundsright-coordinator", "soundsright-executor")
         },
         "soundsright-demo": {
             **built,
@@ -255,6 +268,59 @@ def test_compose_up_starts_a_miner_that_commits_and_reports_its_health(compose: 
     assert refused.returncode == 2
     assert len(errors) == 1
     assert "NETUID" in errors[0]
+
+
+@pytest.mark.slow
+def test_compose_up_starts_a_coordinator_and_an_executor_that_answer_and_stop(
+    compose: Compose, engine: Engine, tmp_path: Path
+) -> None:
+    organiser, validator = Hotkey.of_seed("organiser"), Hotkey.of_seed("validator")
+    organiser.write(tmp_path / "wallets" / "organiser" / "hotkeys" / "default")
+    (tmp_path / "executor" / "tmp").mkdir(parents=True)
+    for folder in ("wallets", "executor"):
+        owned(tmp_path / folder)
+    ports = {
+        name: str(free_port())
+        for name in ("HEALTHCHECK_API_PORT", "EXECUTOR_HEALTH_PORT", "SUBNET_API_PORT", "EXECUTOR_PORT")
+    }
+    own = {**ports, "WALLET": "organiser", "HOTKEY": "default", "STATE_FOLDER": "", "WALLET_PATH": ""}
+    (tmp_path / ".env").write_text(
+        (ROOT / ".executor-env.sample").read_text() + "\n".join(f"{name}={own[name]}" for name in own)
+    )
+    address = engine.url or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    socket = Path(address.removeprefix("unix://"))
+    compose.environment |= ports | {
+        "DOCKER_SOCKET": str(socket),
+        "DOCKER_GID": str(socket.stat().st_gid),
+        "SOUNDSRIGHT_EXECUTOR_STATE": str(tmp_path / "executor"),
+    }
+    services = ("soundsright-coordinator", "soundsright-executor")
+    compose("build", "soundsright-miner", *services)
+    compose("up", "-d", "--no-build", "chain")
+    url = f"http://127.0.0.1:{compose.environment['CHAIN_PORT']}"
+    chain = until(lambda: HttpChain(url, organiser, timeout_s=2.0), "the chain answers", compose)
+    chain.register(validator.address, stake=1_000.0, permit=True)
+
+    compose("up", "-d", "--no-build", *services)
+    for name in ("HEALTHCHECK_API_PORT", "EXECUTOR_HEALTH_PORT"):
+        health = f"http://127.0.0.1:{ports[name]}"
+        until(lambda: request(health, "GET", "/readyz", timeout_s=5).status == 200, name, compose)  # noqa: B023
+    board = HttpSubmissionBoard(f"http://127.0.0.1:{ports['SUBNET_API_PORT']}", organiser.address, validator)
+    assert until(lambda: (board.submissions(), board.burn_ratio()), "the coordinator's API", compose) == ((), 0.0)
+    table = HttpScoreTable(f"http://127.0.0.1:{ports['EXECUTOR_PORT']}", organiser.address, validator)
+    assert until(table.table, "the executor's API", compose).rows == ()
+
+    containers = {name: compose("ps", "-q", name).stdout.strip() for name in services}
+    for container in containers.values():
+        facts = inspected(compose, container)
+        assert facts["Config"]["User"] == f"{UID}:{UID}"
+        assert facts["HostConfig"]["ReadonlyRootfs"]
+        assert facts["HostConfig"]["CapDrop"] == ["ALL"]
+        bound = facts["HostConfig"]["PortBindings"]
+        assert bound[f"{ports['HEALTHCHECK_API_PORT']}/tcp"][0]["HostIp"] == "127.0.0.1"
+    compose("stop", "-t", "20", *services)
+    exits = {name: inspected(compose, each)["State"]["ExitCode"] for name, each in containers.items()}
+    assert exits == dict.fromkeys(services, 0), compose("logs", check=False).stdout[-3_000:]
 
 
 @pytest.mark.slow
