@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import gc
 import logging
 import os
 import shutil
@@ -62,6 +63,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"engine", "podman"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.docker)
+
+
+def pytest_collection_finish() -> None:
+    # Modules live until the end, so a test that collects garbage need not search all of them: 0.4 s each time.
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
