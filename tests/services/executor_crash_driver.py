@@ -79,11 +79,11 @@ RUNS = ("run",)
 MOST_TICKS = 12
 LASTING = 10_000
 PLANS = (
-    (10, {"best": (70, 1, ""), "fair": (40, 1, ""), "crashing": (60, 1, "crashes"), "gone": (90, 1, "missing")}),
-    (70, {"new": (80, 2, ""), "fair": (75, 1, "")}),
+    (60, {"best": (70, 1, ""), "fair": (40, 1, ""), "crashing": (60, 1, "crashes"), "gone": (90, 1, "missing")}),
+    (240, {"new": (80, 2, ""), "fair": (75, 1, "")}),
 )
 """The block of each round, and the images that are submitted before it: quality in percent, ticks, kind."""
-UNPAID_BLOCKS = 10
+UNPAID_BLOCKS = 60
 DEALT = dealt_runs({f"clip-{number:04}": 1.0 for number in range(CLIPS)}, ORGANISER.executor or ExecutorRules())
 """The clips of each run; a set of the simulation has clips of one second."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soundsright.cli.shared.options import option
+from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.testing.simulation import Simulated
@@ -35,12 +36,18 @@ class _Totals:
 @click.command("simulate")
 @option("--seed", default=0, type=click.IntRange(0), help="The first seed.")
 @option("--seeds", default=1, type=click.IntRange(1), help="Number of seeds, counted up from --seed.")
-@option("--rounds", type=click.IntRange(1), help="Rounds per seed. [default: 5, with --attack 100]")
+@option("--rounds", type=click.IntRange(1), help="Rounds per seed. [default: 5, of images 20, with --attack 100]")
+@option(
+    "--system",
+    type=click.Choice(["competitions", "executor"]),
+    default="competitions",
+    help="What to simulate: rounds of models, or the executor's rounds of images.",
+)
 @option("--rules", default="soundsright-v5", help="soundsright-v5, -v4, -v3 or -v2.")
 @option(
     "--plant-mistake",
     is_flag=True,
-    help="Show validators later commitments as earlier ones. The invariants must notice it.",
+    help="Show validators later commitments as earlier ones, or let one rank images backwards: it must be noticed.",
 )
 @option("--attack", help="Play this attack and measure what it earns: its name, `all`, or `list` for the names.")
 @click.pass_context
@@ -49,6 +56,7 @@ def command(
     seed: int,
     seeds: int,
     rounds: int | None,
+    system: str,
     rules: str,
     plant_mistake: bool,
     attack: str | None,
@@ -57,6 +65,7 @@ def command(
 
     \b
     soundsright simulate --seeds 20 --rounds 10
+    soundsright simulate --system executor --rounds 30
     soundsright simulate --attack list
     soundsright simulate --attack parrot
 
@@ -64,9 +73,24 @@ def command(
     Two of the validators meet failing databases, hubs, engines and chains, and are killed at recorded steps. The
     exit code is 1 if an invariant is violated. The output then has the command that repeats it.
 
+    With --system executor, a coordinator, an executor and three validators run on imitated images. Blocks come
+    late, services are away, killed or restarted, old results come again, and validators read at different blocks.
+    The table says who was paid in each period of blocks, how much burned, and whether the validators agree.
+
     With --attack, real enhancers enter real rounds, and one of them cheats. An older ruleset in --rules plays the
     attack on public recordings without variation. The exit code is 1 if the attack pays.
     """
+    if system == "executor":
+        from soundsright.cli.shared.image_simulation import ROUNDS as IMAGE_ROUNDS
+        from soundsright.cli.shared.image_simulation import simulate_image_rounds
+
+        if attack is not None:
+            raise UsageError("--attack plays competitions", "Leave out --system executor.")
+        if not simulate_image_rounds(
+            seed=seed, seeds=seeds, rounds=rounds or IMAGE_ROUNDS, plant_mistake=plant_mistake
+        ):
+            context.exit(1)
+        return
     if attack is None:
         _simulate(context, seed, seeds, rounds or 5, rules, plant_mistake)
         return

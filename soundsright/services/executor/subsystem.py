@@ -74,6 +74,11 @@ class ExecutorSubsystem:
         """The winner with its part, or nobody. None until the table of this period was read."""
         return self._payees
 
+    @property
+    def reading(self) -> Reading | None:
+        """What was read last; None before that."""
+        return self._reading
+
     def settle(self, timeout_s: float) -> bool:
         """Wait for the calls that run, at most so long for each. Returns whether all have ended."""
         return self._updates.wait(timeout_s) & self._readings.wait(timeout_s)

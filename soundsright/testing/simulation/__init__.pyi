@@ -1,3 +1,4 @@
+from .image_simulator import IMAGE_INVARIANTS, ImagePeriod, SimulatedImages, reversed_order, simulate_images
 from .image_world import (
     BURNS,
     CLIPS,
@@ -21,14 +22,17 @@ __all__ = [
     "BURNS",
     "CLIPS",
     "EXECUTOR_HOTKEY",
+    "IMAGE_INVARIANTS",
     "INVARIANTS",
     "ORGANISER",
     "BackwardsChain",
     "BoardOf",
     "ExecutorParts",
+    "ImagePeriod",
     "ImageValidator",
     "ImitatedImages",
     "Simulated",
+    "SimulatedImages",
     "SimulatedKey",
     "TableOf",
     "Violation",
@@ -37,6 +41,8 @@ __all__ = [
     "image_coordinator",
     "image_reference",
     "is_simulated_signature",
+    "reversed_order",
     "score_fake_clip",
     "simulate",
+    "simulate_images",
 ]

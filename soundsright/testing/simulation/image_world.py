@@ -48,6 +48,7 @@ from soundsright.services.executor import (
     ExecutorSubsystem,
     ImageJudge,
     ImageMeter,
+    ImageOrder,
     SignedOrder,
 )
 from soundsright.services.http import Health
@@ -61,14 +62,14 @@ from soundsright.testing.simulation.world import draw_fake_clips, score_fake_cli
 EXECUTOR_HOTKEY = "executor"
 BURNS = "owner"
 RULES = executor_rules(
-    update_blocks=10,
-    weight_blocks=10,
+    update_blocks=60,
+    weight_blocks=60,
     scoring_runs=4,
     warmup_runs=1,
     run_audio_s=6,
     carry_over=2,
     pull_tries=2,
-    cooldown_s=600,
+    cooldown_s=1_200,
 )
 CLIPS = 32
 """Enough clips of one second for one warm-up run and four scoring runs of 6 s."""
@@ -279,7 +280,10 @@ class ExecutorParts:
 
 
 class ImageValidator:
-    """A validator that pays images and nothing else. A new one with the same state is a restart."""
+    """A validator that pays images and nothing else. A new one with the same state is a restart.
+
+    `order_view` changes how it ranks images.
+    """
 
     def __init__(
         self,
@@ -290,6 +294,7 @@ class ImageValidator:
         clock: Clock,
         board: SubmissionBoard,
         table: ScoreTable,
+        order_view: Callable[[ImageOrder], ImageOrder] = lambda order: order,
     ) -> None:
         self.hotkey = hotkey
         self.health = Health(clock)
@@ -298,7 +303,9 @@ class ImageValidator:
             EmissionRules({"executor": 1.0}), BURNS, chain, account, state, records, clock, self.health
         )
         order = SignedOrder(table, EXECUTOR_HOTKEY, ORGANISER, is_simulated_signature)
-        self.system = ExecutorSubsystem(board, table, RULES, clock=clock, health=self.health, order=order)
+        self.system = ExecutorSubsystem(
+            board, table, RULES, clock=clock, health=self.health, order=order_view(order)
+        )
         self.service = PayingService(context, [self.system])
 
     def tick(self) -> None:
