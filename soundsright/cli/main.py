@@ -18,6 +18,7 @@ from soundsright import __version__
 from soundsright.cli.shared.packages import INSTALL_REMEDY
 from soundsright.cli.shared.stopping import EXIT_INTERRUPTED
 from soundsright.core.errors import SoundsRightError, UsageError, printable
+from soundsright.core.url_passwords import without_passwords
 
 
 class Listed(NamedTuple):
@@ -186,5 +187,5 @@ def _end_of_misuse(error: click.ClickException) -> int:
 
 
 def _end(line: str, code: int) -> int:
-    click.echo(printable(" ".join(line.split())), err=True)
+    click.echo(printable(without_passwords(" ".join(line.split()))), err=True)
     return code

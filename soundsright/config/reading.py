@@ -17,6 +17,7 @@ from soundsright.config.aliases import add_aliases
 from soundsright.config.env_file import read_env_file
 from soundsright.config.schema import Settings
 from soundsright.core.errors import UsageError
+from soundsright.core.url_passwords import without_passwords
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -78,7 +79,7 @@ def read_settings(
     except ValidationError as error:
         mistake = error.errors(include_url=False)[0]
         name = str(mistake["loc"][0]) if mistake["loc"] else "settings"
-        shown = "" if _is_secret(kind, name) else f" {str(chosen.get(name))[:_MAX_SHOWN]!r}"
+        shown = "" if _is_secret(kind, name) else f" {without_passwords(str(chosen.get(name)))[:_MAX_SHOWN]!r}"
         raise UsageError(f"{name.upper()}{shown} cannot be used", _remedy(mistake)) from None
 
 

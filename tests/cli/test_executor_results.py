@@ -158,7 +158,49 @@ def test_explain_as_json_has_the_same_terms(results: str, capsys: pytest.Capture
     told = json.loads(capsys.readouterr().out)
     terms = told["terms"]
     assert terms["score"] == pytest.approx(terms["quality"] * terms["time"] * terms["memory"] * terms["limit"])
-    assert told["first_place"] == {"less_time_s": 0.0, "less_memory_gb": 0.0, "more_quality": 0.0}
+    assert told["first_place"] == {
+        "hotkey": hotkey("B"),
+        "is_held_back": False,
+        "less_time_s": 0.0,
+        "less_memory_gb": 0.0,
+        "more_quality": 0.0,
+    }
+
+
+def test_explain_follows_the_order_that_the_paired_test_decided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best, second, *others = usual_rows()
+    rows = [row.facts() for row in (second, best, *others)]  # The winner before stays first with the lower score.
+    saved = tmp_path / "7.json"
+    saved.write_bytes(signed(7, rows=rows))
+    assert run(command, ["explain", best.submission.hotkey, "--results", str(saved)]) == 0
+    out = capsys.readouterr().out
+    assert f"{second.submission.hotkey} has the first place" in out
+    assert "the lead of this image over it is not certain in the paired test" in out
+    assert "It has the first place" not in out
+    assert run(command, ["explain", second.submission.hotkey, "--results", str(saved)]) == 0
+    out = capsys.readouterr().out
+    assert "It has the first place." in out
+    assert "no image with a higher score has a certain lead" in out
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "postgresql://me:geheim77@127.0.0.1:1/sr",
+        "postgresql://me:geheim77@h:abc/sr",
+        "postgresql://me@127.0.0.1:1/sr?password=geheim77",
+        "mysql://me:geheim77@h/sr",
+        "http://me:geheim77@127.0.0.1:1",
+    ],
+)
+@pytest.mark.parametrize("name", ["scores", "status"])
+def test_a_password_in_an_address_is_not_shown(name: str, source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command, [name, "--results", source]) != 0
+    shown = capsys.readouterr()
+    assert "geheim77" not in shown.out + shown.err
+    assert shown.err.startswith(("Error: ", "Failed: "))
 
 
 @pytest.mark.parametrize("start", ["5F", "5G", "5Z"])

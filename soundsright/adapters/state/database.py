@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from soundsright.adapters.state.balances import wrong_balance
 from soundsright.adapters.state.schema import HEAD_REVISION, METADATA
 from soundsright.core.errors import StateUnavailable, UsageError
+from soundsright.core.url_passwords import without_passwords
 
 BUSY_TIMEOUT_S = 10.0
 _CREATION_LOCK = 0x536F756E  # Any constant: PostgreSQL's advisory locks are numbers.
@@ -39,12 +40,13 @@ def state_url(url: str | Path) -> URL:
     text_url = str(url)
     try:
         parsed = make_url(text_url) if "://" in text_url else URL.create("sqlite", database=text_url)
-    except ArgumentError as error:
-        raise UsageError(f"The state URL {text_url!r} is not a URL", _URL_REMEDY) from error
+    except (ArgumentError, ValueError):
+        # Not chained: SQLAlchemy's message can have the password.
+        raise UsageError(f"The state URL {without_passwords(text_url)!r} is not a URL", _URL_REMEDY) from None
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
-            raise UsageError(f"The state URL {text_url!r} names no file", _URL_REMEDY)
+            raise UsageError(f"The state URL {without_passwords(text_url)!r} names no file", _URL_REMEDY)
         return parsed
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+pg8000")
@@ -349,4 +351,4 @@ def _enable_wal(url: URL) -> None:
 
 
 def _title(url: URL) -> str:
-    return f"The state database {url.render_as_string()}"
+    return f"The state database {without_passwords(url.render_as_string())}"

@@ -14,6 +14,7 @@ import click
 from soundsright.cli.shared.options import FiniteFloat, env_file_option, option
 from soundsright.cli.shared.settings_options import secrets_of, settings_from, settings_options
 from soundsright.config import ValidatorSettings
+from soundsright.core.url_passwords import without_passwords
 
 
 @click.command("preflight")
@@ -54,7 +55,7 @@ def command(env_file: Path | None, as_json: bool, timeout_s: float, rules_digest
         )
     for secret in secrets_of(settings):
         text = text.replace(secret, "***") if len(secret) >= 6 else text
-    click.echo(text)
+    click.echo(without_passwords(text))
     if any(finding.late for finding in found):
         # A check that hangs can keep a library's threads alive, which Python would wait for.
         sys.stdout.flush()

@@ -13,6 +13,7 @@ import click
 
 from soundsright.cli.shared.options import option
 from soundsright.core.errors import PeerUnavailable, SoundsRightError, UsageError
+from soundsright.core.url_passwords import without_passwords
 
 if TYPE_CHECKING:
     from soundsright.services.records import ExecutorHistory, ExecutorRound
@@ -23,6 +24,7 @@ SCOPE = "executor"
 ROUNDS_BACK = 24
 """How many round numbers before the last one are asked for."""
 URLS = ("http://", "https://")
+DATABASES = ("postgresql://", "postgres://", "postgresql+pg8000://", "sqlite:///")
 _TIMEOUT_S = 20.0
 _POLL_S = 30.0
 _SQLITE = b"SQLite format 3\0"
@@ -31,12 +33,13 @@ results_option = option(
     "--results",
     metavar="PATH|URL",
     envvar=["EXECUTOR_API_URL", "SUBNET_API_URL"],
-    help="Address of an executor, the folder of `executor serve`, or a file or folder of saved results.",
+    help="Address of an executor, folder or database of `executor serve` (also postgresql://USER@HOST/NAME), or a "
+    "file or folder of saved results.",
 )
 
 
 def executor_history(source: str, *, rounds_back: int = ROUNDS_BACK) -> ExecutorHistory:
-    """The rounds of an executor at an address, in the folder of its service, or in saved files.
+    """The rounds of an executor at an address, in the folder or database of its service, or in saved files.
 
     Raises:
         UsageError: the path does not exist, or what is there are no results.
@@ -45,6 +48,8 @@ def executor_history(source: str, *, rounds_back: int = ROUNDS_BACK) -> Executor
     from soundsright.adapters.peers import valid_signature
     from soundsright.services.records import read_executor_rounds
 
+    if source.startswith(DATABASES):
+        return _stored(source, rounds_back)
     if source.startswith(URLS):
         return _fetched(source.rstrip("/"), rounds_back)
     path = Path(source).expanduser()
@@ -167,14 +172,37 @@ def _is_database(path: Path) -> bool:
         return False
 
 
-def _stored(database: Path, rounds_back: int) -> ExecutorHistory:
-    """The last published rounds in the database of `executor serve`."""
+def _check_tables(address: str) -> None:
+    """Check that a database has tables, because opening an empty one would make them.
+
+    Raises:
+        UsageError: it has none.
+    """
+    from soundsright.adapters.state import database as state_database
+
+    engine = state_database.open_engine(address)
+    try:
+        with state_database.database_errors(engine), engine.connect() as connection:
+            if state_database.examine(connection).revision is None:
+                raise UsageError(
+                    f"{without_passwords(address)} is no database of an executor",
+                    "Give the address that `executor serve` has in EXECUTOR_STATE.",
+                )
+    finally:
+        engine.dispose()
+
+
+def _stored(database: Path | str, rounds_back: int) -> ExecutorHistory:
+    """The last published rounds in the database of `executor serve`: a file, or an address."""
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import valid_signature
     from soundsright.adapters.state import SqlRecords, SqlState
     from soundsright.services.executor import ExecutorStore
     from soundsright.services.records import ExecutorHistory, executor_round, in_order
 
+    shown = without_passwords(str(database))
+    if isinstance(database, str):
+        _check_tables(database)
     with closing(SqlState(database, scope=SCOPE)) as state:
         store = ExecutorStore(state, SqlRecords.beside(state), SystemClock())
         published = []
@@ -182,7 +210,7 @@ def _stored(database: Path, rounds_back: int) -> ExecutorHistory:
             raw = store.results(round_id)
             if raw is not None:
                 published.append(
-                    executor_round(raw, valid_signature=valid_signature, source=f"{database}, round {round_id}")
+                    executor_round(raw, valid_signature=valid_signature, source=f"{shown}, round {round_id}")
                 )
             if len(published) > rounds_back:
                 break

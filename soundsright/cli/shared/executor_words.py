@@ -136,14 +136,22 @@ def _worth_lines(rules: ExecutorRules, why: Explanation) -> Iterator[str]:
     yield "What a change would be worth"
     for step, unit, of in ((why.time_step, "s", _per(rules)), (why.memory_step, "GB", "")):
         worth = step.worth
-        yield f"  {step.amount:.3g} {unit} less{of}: {worth.gain:+.7f}, score {worth.score:.7f}, rank {worth.rank}"
+        place = f"score {worth.score:.7f}, rank {worth.rank} by score"
+        yield f"  {step.amount:.3g} {unit} less{of}: {worth.gain:+.7f}, {place}"
 
 
 def _first_place_lines(rules: ExecutorRules, why: Explanation) -> Iterator[str]:
     needed = why.first_place
     if why.rank == 1:
         yield "It has the first place."
+        if needed.less_time_s != 0:
+            yield "It was first before, and no image with a higher score has a certain lead in the paired test."
         return
+    if why.first is not None:
+        score = why.first.metrics.final_score
+        yield f"{why.first.submission.hotkey} has the first place, with the score {score:.7f}."
+    if why.is_held_back:
+        yield "It was first before, and the lead of this image over it is not certain in the paired test."
     if needed.less_time_s == 0:
         yield "No image has a higher score."
     else:
@@ -151,7 +159,7 @@ def _first_place_lines(rules: ExecutorRules, why: Explanation) -> Iterator[str]:
         yield f"  time     {_needed(needed.less_time_s, f's less{_per(rules)}', 3)}"
         yield f"  memory   {_needed(needed.less_memory_gb, 'GB less', 3)}"
         yield f"  quality  {_needed(needed.more_quality, 'more', 4)}"
-    if rules.profile is Profile.SOUNDSRIGHT:
+    if rules.profile is Profile.SOUNDSRIGHT and not why.is_held_back:
         yield "The image that was first before stays first until another one beats it in the paired test."
 
 
@@ -209,6 +217,8 @@ def explanation_facts(table: ExecutorRound, why: Explanation) -> dict[str, Any]:
             why.memory_step.amount, why.memory_step.worth.gain, why.memory_step.worth.rank, "gb"
         ),
         "first_place": {
+            "hotkey": None if why.first is None else why.first.submission.hotkey,
+            "is_held_back": why.is_held_back,
             "less_time_s": why.first_place.less_time_s,
             "less_memory_gb": why.first_place.less_memory_gb,
             "more_quality": why.first_place.more_quality,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
@@ -19,9 +19,7 @@ from soundsright.config import (
     read_settings,
 )
 from soundsright.core.errors import printable
-
-if TYPE_CHECKING:
-    from pydantic import SecretStr
+from soundsright.core.url_passwords import passwords_in
 
 S = TypeVar("S", bound=Settings)
 
@@ -67,10 +65,13 @@ def settings_from(kind: type[S], flags: dict[str, Any], env_file: Path | None) -
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Every secret among the settings, for the log to hide."""
+    """Every secret among the settings, for the log to hide: also the passwords inside addresses."""
+    from pydantic import SecretStr
+
     values = [getattr(settings, name) for name in type(settings).model_fields]
-    secrets: list[SecretStr] = [value for value in values if hasattr(value, "get_secret_value")]
-    return [secret.get_secret_value() for secret in secrets]
+    secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    addresses = [*secrets, *(str(value) for value in values if isinstance(value, str | Path))]
+    return [*secrets, *(password for address in addresses for password in passwords_in(address))]
 
 
 def _known_variables() -> set[str]:

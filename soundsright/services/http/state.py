@@ -17,6 +17,7 @@ from typing import Any
 
 from soundsright.core.errors import printable
 from soundsright.core.ports import Clock
+from soundsright.core.url_passwords import without_passwords
 
 MAX_EVENTS = 250
 _MAX_MESSAGE_CHARS = 500
@@ -184,7 +185,7 @@ class _OneLineFormatter(logging.Formatter):
         text = " ".join([text, *(f"{key}={value}" for key, value in extra.items())])
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return printable(" ".join(text.split()))
+        return printable(without_passwords(" ".join(text.split())))
 
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

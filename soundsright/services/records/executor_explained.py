@@ -44,7 +44,8 @@ class Explanation:
 
     `quality_terms` is empty if the weights or the clips' scores are unknown. `agrees` says whether the terms
     multiply to the published score, `quality_agrees` the same for quality. If quality does not agree and is 0, the
-    image does not beat its unprocessed input.
+    image does not beat its unprocessed input. `first` is the image that the round gave the first place. If the
+    image `is_held_back`, that one has a lower score: it was first before, and no certain lead was found over it.
     """
 
     rank: int | None
@@ -55,6 +56,8 @@ class Explanation:
     time_step: Step
     memory_step: Step
     first_place: FirstPlace
+    first: ImageRow | None
+    is_held_back: bool
     agrees: bool
     quality_agrees: bool
 
@@ -123,6 +126,7 @@ def explained_image(table: ExecutorRound, hotkey: str) -> Explanation:
     terms = score_terms(cost, table.rules)
     means = metric_means(row)
     parts = quality_terms(means, table.metric_weights) if means and table.metric_weights else ()
+    first = next((each for rank, each in table.ranked if rank == 1), None)
     return Explanation(
         rank=next(rank for rank, each in table.ranked if each is row),
         row=row,
@@ -132,9 +136,17 @@ def explained_image(table: ExecutorRound, hotkey: str) -> Explanation:
         time_step=_step(cost.time_s, lambda by: rivals.worth(cost.changed(less_time_s=by))),
         memory_step=_step(cost.memory_gb, lambda by: rivals.worth(cost.changed(less_memory_gb=by))),
         first_place=rivals.first_place(),
+        first=first,
+        is_held_back=first is not None and _is_held_back(row, first, table.rules),
         agrees=abs(terms.score - row.metrics.final_score) <= _AGREES,
         quality_agrees=not parts or abs(math.fsum(term.part for term in parts) - cost.quality) <= _AGREES,
     )
+
+
+def _is_held_back(row: ImageRow, first: ImageRow, rules: ExecutorRules) -> bool:
+    """Whether the first image is first although the other one's score is higher by more than a tie."""
+    lead = row.metrics.final_score - first.metrics.final_score
+    return rules.profile is Profile.SOUNDSRIGHT and row.is_winner_candidate and lead > rules.tie_eps
 
 
 def _cost(row: ImageRow, rules: ExecutorRules) -> MeasuredCost:
