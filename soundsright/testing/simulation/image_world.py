@@ -26,6 +26,7 @@ from soundsright.core.images import Challenge, PublishedTable, SubmittedImage, s
 from soundsright.core.material import Material
 from soundsright.core.ports import (
     AcceptedImage,
+    Account,
     Answer,
     Clock,
     DegradedClip,
@@ -224,7 +225,14 @@ class TableOf:
         return self.service.results(round_id)
 
 
-def image_coordinator(chain: LiveChain, records: Records, clock: Clock, *, burn_ratio: float = 0.0) -> Coordinator:
+def image_coordinator(
+    chain: LiveChain,
+    records: Records,
+    clock: Clock,
+    *,
+    burn_ratio: float = 0.0,
+    executor: str = EXECUTOR_HOTKEY,
+) -> Coordinator:
     """The coordinator of the simulated subnet, before it has read its chain."""
     return Coordinator(
         CoordinatorContext(
@@ -237,7 +245,7 @@ def image_coordinator(chain: LiveChain, records: Records, clock: Clock, *, burn_
             CLIPS,
             material_digest(Material()),
             burn_ratio,
-            executors=frozenset({EXECUTOR_HOTKEY}),
+            executors=frozenset({executor}),
         )
     )
 
@@ -253,6 +261,7 @@ class ExecutorParts:
     board: SubmissionBoard
     folder: Path
     runner: ImitatedImages = field(default_factory=ImitatedImages)
+    account: Account = field(default_factory=lambda: SimulatedKey(EXECUTOR_HOTKEY))
 
     def service(self, problem: Callable[[str | None], None] = lambda _sentence: None) -> ExecutorService:
         """An executor that measures, judges and signs as a real one does."""
@@ -264,7 +273,7 @@ class ExecutorParts:
                 ExecutorStore(self.state, self.records, self.clock),
                 self.board,
                 self.chain,
-                SimulatedKey(EXECUTOR_HOTKEY),
+                self.account,
                 ImitatedHub(self.folder),
                 self.runner,
                 pool,
