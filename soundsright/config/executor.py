@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from soundsright.config import values
 from soundsright.config.executor_services import hotkeys, image_or_empty
-from soundsright.config.schema import Port, ValidatorSettings
+from soundsright.config.schema import OptionalSecret, Port, ValidatorSettings
 from soundsright.core.dockerfile import PYTHON_BASE
 from soundsright.core.text_files import comma_separated
 
@@ -60,6 +60,13 @@ class ExecutorSettings(ValidatorSettings):
         AfterValidator(hotkeys),
         Field(description="Hotkeys of validators, separated by commas. Empty: every hotkey with a permit."),
     ] = ""
+    wandb_api_key: Annotated[
+        OptionalSecret,
+        Field(
+            description="Key of Weights & Biases, which gets a run for each image of a published round. Empty: "
+            "nothing is sent."
+        ),
+    ] = None
     executor_hotkeys: Annotated[
         str,
         AfterValidator(hotkeys),

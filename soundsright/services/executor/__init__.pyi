@@ -14,6 +14,7 @@ from .service import ExecutorService
 from .signed_order import SignedOrder
 from .store import SUBMISSIONS, ExecutorStore
 from .subsystem import ExecutorSubsystem
+from .tracking import RoundTracker, TrackedImage, tracked_images
 from .view import ExecutorView
 
 __all__ = [
@@ -38,9 +39,11 @@ __all__ = [
     "ReferenceModel",
     "ReferenceStep",
     "RoundResults",
+    "RoundTracker",
     "RunStep",
     "SignedOrder",
     "StepLog",
+    "TrackedImage",
     "built_in_reference",
     "compared",
     "differences_from_rules",
@@ -52,5 +55,6 @@ __all__ = [
     "pulled",
     "recomputed",
     "sandbox_limits",
+    "tracked_images",
     "unprocessed_results",
 ]

@@ -19,6 +19,7 @@ from soundsright.core.images import Challenge, PublishedTable, SubmittedImage
 from soundsright.core.ports import TakenSubmissions
 from soundsright.services.executor import executor_steps
 from soundsright.services.executor.context import ExecutorContext
+from soundsright.services.executor.executor_steps import PublishedStep
 from soundsright.services.executor.participants import has_new
 from soundsright.services.executor.pulling import forget_images
 from soundsright.services.executor.rounds import (
@@ -44,7 +45,8 @@ _NOT_FINAL = "not_final"
 class ExecutorService:
     """The `ImageExecutor` of this machine. One thread calls `run` or `tick`, any thread the other methods.
 
-    `problem` receives the sentence of a fault that lasts, or None when it is over.
+    `problem` receives the sentence of a fault that lasts, or None when it is over. `published` receives the id and
+    the table of each round that this process published.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class ExecutorService:
         *,
         poll_s: float = 12.0,
         problem: Callable[[str | None], None] = lambda _sentence: None,
+        published: Callable[[str, PublishedStep], None] = lambda _round_id, _table: None,
     ) -> None:
         self._context = context
         self._poll_s = poll_s
         self._report = problem
+        self._published = published
         self._retry = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
         self._state = IDLE
         self._round_id = ""
@@ -150,7 +154,7 @@ class ExecutorService:
         if begun is None:
             return
         self._state, self._round_id = RUNNING, begun.round_id
-        begun.run()
+        self._published(begun.round_id, begun.run())
         self._coming.clear()
         self._remove_old_audio()
         self._remove_old_images()

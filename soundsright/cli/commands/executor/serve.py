@@ -36,6 +36,7 @@ SETTINGS = (
     *("soundsright_kept_rounds", "subnet_api_url", "subnet_api_hotkey", "executor_api_hotkey", "executor_host"),
     *("executor_port", "executor_state", "executor_competition", "executor_gpus", "executor_validators"),
     "executor_base_image",
+    "wandb_api_key",
 )
 _PER_MINUTE = 240
 
@@ -91,6 +92,7 @@ def _serve(
     """Run rounds and answer validators until a signal stops it."""
     from soundsright.adapters.machine import ProcessPool, SystemClock
     from soundsright.adapters.sandboxes import usable_cpus
+    from soundsright.cli.shared.image_tracking import round_tracker
     from soundsright.cli.shared.opening import health_socket
     from soundsright.cli.shared.stopping import stopped_by_signals
     from soundsright.metrics import warm_up
@@ -100,6 +102,7 @@ def _serve(
 
     clock = SystemClock()
     health = Health(clock)
+    published = round_tracker(settings)
     workers = settings.soundsright_workers or len(usable_cpus())
     with (
         health_socket(settings) as health_sock,
@@ -114,7 +117,12 @@ def _serve(
         stopped_by_signals() as stop,
     ):
         context = _context(settings, organiser, chain, account, coordinator, state, pool, workers)
-        service = ExecutorService(context, poll_s=poll_s, problem=partial(health.problem, "executor"))
+        service = ExecutorService(
+            context,
+            poll_s=poll_s,
+            problem=partial(health.problem, "executor"),
+            published=published,
+        )
         with sole_process(state, "executor", clock=clock, lost=stop.set, used="this database of the executor"):
             apis = [
                 _health_api(settings, context, health, health_sock).start(),
