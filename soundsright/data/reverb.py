@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundsright.data.levels import energy_of
+from soundsright.data.products import product
 
 Signal = NDArray[np.float64]
 
@@ -148,7 +149,7 @@ def reverberant(dry: NDArray[np.floating], taps: NDArray[np.floating], direct: i
     spectra = rfft(np.lib.stride_tricks.sliding_window_view(signal, size)[::_BLOCK])
     wet = np.zeros_like(spectra)
     for lag, part in enumerate(rfft(response.reshape(parts, _BLOCK), size)[:blocks]):
-        wet[lag:] += spectra[: blocks - lag] * part
+        wet[lag:] += product(spectra[: blocks - lag], part)
     # The first half of each transform is invalid because of its wrap-around.
     out = irfft(wet, size)[:, _BLOCK:].reshape(-1)
     return np.asarray(out[direct : direct + count], dtype=np.float64)
