@@ -12,7 +12,7 @@ AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 .PHONY: help install demo test fast coverage check crash format docs dist clean
 
 help: ## List the targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 $(STAMP): pyproject.toml requirements/models.txt requirements/models-nodeps.txt requirements/measures-nodeps.txt
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Run: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -69,6 +69,12 @@ dist: $(STAMP) ## Build the wheels and the sdist into dist/, and check them as a
 	rm -rf dist
 	$(BIN)/python scripts/build_wheels.py dist
 	$(BIN)/twine check --strict dist/*
+
+cross: $(STAMP) ## Compare sets, scores and decisions under other processors' instructions with the recorded ones.
+	$(BIN)/python scripts/cross.py $(VARIANTS)
+
+cross-arm: $(STAMP) ## The same on an emulated 64-bit ARM: needs root, and takes half an hour.
+	scripts/cross_arm.sh
 
 clean: ## Remove the environment, the caches and what was built; runs/ stays.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site

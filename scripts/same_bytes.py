@@ -99,8 +99,8 @@ def answer(clean: Grid, degraded: Grid, sixteenths: int) -> Grid:
 def scored(clean: Grid, degraded: Grid, rate: int, sixteenths: int) -> dict[str, float]:
     """The scores of an answer under every metric of `METRICS`."""
     signals = (clean, answer(clean, degraded, sixteenths), degraded)
-    audio = [Audio(each.astype(np.float32) / np.float32(32768.0), rate) for each in signals]
-    return score_clip(*audio, names=METRICS)
+    reference, enhanced, noisy = (Audio(each.astype(np.float32) / np.float32(32768.0), rate) for each in signals)
+    return score_clip(reference, enhanced, noisy, METRICS)
 
 
 def given_clips(rate: int) -> Iterator[tuple[str, Grid, Grid]]:

@@ -27,7 +27,8 @@ NUMBERS = st.floats(-(2.0**20), 2.0**20, width=32).map(lambda x: 0.0 if abs(x) <
 def spectrum(seed: int) -> Spectrum:
     rng = np.random.default_rng(seed)
     parts = rng.standard_normal((2, 10, 1_001)) * np.exp(rng.uniform(-9.0, 9.0, (2, 10, 1_001)))
-    return (parts[0] + 1j * parts[1]).astype(np.complex64)
+    found: Spectrum = (parts[0] + 1j * parts[1]).astype(np.complex64)
+    return found
 
 
 @given(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS))
