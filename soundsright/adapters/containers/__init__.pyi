@@ -2,6 +2,7 @@ from .base_image import check_base, required_packages
 from .build_limits import BuildLimits
 from .docker import DockerSandbox, DockerSettings
 from .engine import Engine
+from .image_content import image_content_digest
 from .loopback import LocalRegistry, local_registry
 from .publish import publish_image
 
@@ -12,6 +13,7 @@ __all__ = [
     "Engine",
     "LocalRegistry",
     "check_base",
+    "image_content_digest",
     "local_registry",
     "publish_image",
     "required_packages",

@@ -151,6 +151,8 @@ class ImageBuild:
             "memswap": self._limits.memory_bytes,
             "cpushares": _CPU_SHARES,
             "labels": json.dumps(self._labels),
+            # Programs that know this variable write it instead of the time, if the Dockerfile has an ARG for it.
+            "buildargs": json.dumps({"SOURCE_DATE_EPOCH": str(_MTIME_S)}),
             **({} if self._limits.network == "default" else {"networkmode": self._limits.network}),
         }
 
