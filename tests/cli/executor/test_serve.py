@@ -1,9 +1,10 @@
-"""`soundsright executor serve`, with a real chain, a real coordinator, and models that run as processes."""
+"""`soundsright executor serve`, with a real chain and coordinator, and models in processes and in containers."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from soundsright.adapters.chains.local import LocalChain
+from soundsright.adapters.containers import Engine, local_registry
 from soundsright.adapters.executors import HttpScoreTable, HttpSubmissionBoard
 from soundsright.adapters.hubs import FolderHub, StandInImages
 from soundsright.adapters.machine import SystemClock
@@ -30,6 +32,8 @@ from soundsright.services.rounds import material_digest
 from soundsright.services.subnet_api import Coordinator, CoordinatorContext, subnet_app
 from soundsright.testing import MemoryRecords
 from soundsright.testing.fakechain.http import served_chain
+from tests.engines import BASE
+from tests.model_images import published_model
 from tests.ports import free_port
 from tests.rules.test_systems import WITHOUT
 
@@ -144,9 +148,11 @@ def serve(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> int:
     return run(cli, ["executor", "serve", "--poll", "0.05"])
 
 
-def published(table: HttpScoreTable, until: Callable[[PublishedTable], bool]) -> PublishedTable:
+def published(
+    table: HttpScoreTable, until: Callable[[PublishedTable], bool], timeout_s: float = 180
+) -> PublishedTable:
     """The table once it is as expected, and the executor is stopped."""
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
         try:
             now = table.table()
@@ -158,13 +164,10 @@ def published(table: HttpScoreTable, until: Callable[[PublishedTable], bool]) ->
     raise AssertionError("the executor published nothing")
 
 
-def test_it_runs_a_round_publishes_it_and_stops_by_a_signal(
-    subnet: Subnet,
-    settings: dict[str, str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def served_round(
+    subnet: Subnet, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, PublishedTable, bytes]:
+    """Serve until the first round is published. Returns the exit code, the table and the signed results."""
     table = HttpScoreTable(f"http://127.0.0.1:{settings['PORT']}", OWNER.address, VICTOR)
     seen: list[PublishedTable] = []
     documents: list[bytes | None] = []
@@ -183,21 +186,75 @@ def test_it_runs_a_round_publishes_it_and_stops_by_a_signal(
     validator.start()
     code = serve(settings, monkeypatch)
     validator.join()
+    assert seen, "no round was published"
+    assert documents[0] is not None
+    return code, seen[0], documents[0]
+
+
+def test_it_runs_a_round_publishes_it_and_stops_by_a_signal(
+    subnet: Subnet,
+    settings: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, table, document = served_round(subnet, settings, monkeypatch)
     out, err = capsys.readouterr()
     assert code == 0, err
     assert f"{OWNER.address} runs images in the sandbox process" in out
-    rows = {row.submission.hotkey: row.metrics for row in seen[0].rows}
+    rows = {row.submission.hotkey: row.metrics for row in table.rows}
     assert rows[BOB.address].error == "crashed"
     alice = rows[ALICE.address]
     assert (alice.error, len(alice.challenge_metrics)) == (None, 1)
     assert alice.inference_time_sec is not None
     assert alice.inference_time_sec > 0
-    assert documents[0] is not None
-    results = open_results(documents[0], valid_signature=valid_signature)
+    results = open_results(document, valid_signature=valid_signature)
     assert results.signer == OWNER.address
     assert results.machine["sandbox"] == "process"
     assert recomputed(results).differences == ()
     assert (tmp_path / "executor-file.db").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("docker-registry") is None, reason="docker-registry is not installed")
+def test_images_of_a_registry_run_in_containers_and_are_measured_from_outside(
+    engine: Engine,
+    subnet: Subnet,
+    settings: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if engine.url:
+        monkeypatch.setenv("DOCKER_HOST", engine.url)
+    with local_registry() as registry:
+        images = {
+            ALICE: published_model(engine, registry, "liar"),
+            BOB: published_model(engine, registry, "greedy"),
+        }
+        subnet.images = images
+        in_containers = {
+            "SOUNDSRIGHT_SANDBOX": "docker",
+            "SOUNDSRIGHT_REGISTRIES": registry.address,
+            "EXECUTOR_BASE_IMAGE": BASE,
+        }
+        code, table, document = served_round(subnet, settings | in_containers, monkeypatch)
+    assert code == 0, capsys.readouterr().err
+    assert {row.submission.hotkey: row.submission.image for row in table.rows} == {
+        key.address: image for key, image in images.items()
+    }
+    results = open_results(document, valid_signature=valid_signature)
+    assert results.machine["sandbox"] == "docker"
+    runs = {}
+    for entry in results.entries:
+        assert entry.measured is not None
+        assert entry.measured.failure is None
+        (runs[entry.row.submission.hotkey],) = entry.measured.runs
+    # The liar sleeps for half a second per clip and tells a millisecond. The greedy image keeps 200 MB per clip.
+    assert runs[ALICE.address].time_s >= 0.5
+    assert runs[ALICE.address].memory_bytes < 200_000_000 < runs[BOB.address].memory_bytes
+    (tmp_path / "results.json").write_bytes(document)
+    assert run(cli, ["executor", "verify", str(tmp_path / "results.json"), "--signer", OWNER.address]) == 0
 
 
 @pytest.mark.parametrize(
