@@ -14,6 +14,7 @@ from soundsright.adapters.containers.engine import Engine, engine_faults
 from soundsright.adapters.containers.image_build import ImageBuild
 from soundsright.adapters.containers.image_pull import pull_image, pulled_before
 from soundsright.adapters.containers.image_storage import PULLED_REPOSITORY, remove_unused_images
+from soundsright.adapters.containers.registry_check import check_registries, check_registry
 from soundsright.adapters.sandboxes import StopToken
 from soundsright.core.content import IMAGE_FILE, MAX_IMAGE_FILE_BYTES
 from soundsright.core.dockerfile import (
@@ -57,7 +58,9 @@ def model_image(
     if existing:
         return BuiltImage(str(existing[0].id))
     remove_unused_images(engine, limits, last_used_s)
-    build = ImageBuild(engine, model, limits, tag, labels, base_images(instructions))
+    bases = base_images(instructions)
+    check_registries(bases, limits.registries)
+    build = ImageBuild(engine, model, limits, tag, labels, bases)
     with token.on_stop(build.cancel):
         image = build.run()
     token.check()
@@ -146,6 +149,7 @@ def _image_by_digest(
         return BuiltImage(image_id)
     remove_unused_images(engine, limits, last_used_s)
     started_s = time.monotonic()
+    check_registry(base, limits.registries)
     image_id = pull_image(engine, base, limits, token)
     with engine_faults():
         engine.client.images.get(image_id).tag(PULLED_REPOSITORY, tag=model.content_hash[:64])

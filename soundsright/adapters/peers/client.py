@@ -29,6 +29,7 @@ from soundsright.core.signed_http import ANSWER_HEADER, answer_text
 
 MAX_REPLY_BYTES = 16_000_000
 
+_KEPT = ("x-", "location", "www-authenticate")
 _ETAG = re.compile(r'(?:W/)?"[!#-~]{1,128}"')
 _ANSWER_SIGNATURE = re.compile(r"0x([0-9a-f]{128})")
 
@@ -75,7 +76,7 @@ def request(
             data = reply.read(max_bytes + 1)
             if len(data) > max_bytes:
                 raise TooLarge
-            own = {name.lower(): value for name, value in reply.getheaders() if name.lower().startswith("x-")}
+            own = {name.lower(): value for name, value in reply.getheaders() if name.lower().startswith(_KEPT)}
             etag = _etag(reply.getheader("ETag", ""))
             return Reply(reply.status, data, reply.getheader(ANSWER_HEADER, ""), etag, own)
     except TooLarge as error:

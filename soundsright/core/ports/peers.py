@@ -13,7 +13,7 @@ class Reply:
 
     `signature` is what the peer sent as the signature of its answer, not yet verified; empty if there was none.
     `etag` names the version of the body, not signed; empty if there was none. `headers` has the others whose names
-    begin with `x-`, in lower case, not signed either.
+    begin with `x-`, `location` or `www-authenticate`, in lower case, not signed either.
     """
 
     status: int
