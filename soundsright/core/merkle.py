@@ -36,19 +36,121 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     >>> merkle_root([leaf_hash(b"")]).hex()[:16]
     '6e340b9cffb37a98'
     """
-    # Each subtree is complete but the last ones, so they are joined from the right.
-    stack: list[tuple[int, bytes]] = []
+    edge = Frontier()
     for leaf in leaves:
-        size, node = 1, leaf
-        while stack and stack[-1][0] == size:
-            node = node_hash(stack.pop()[1], node)
-            size *= 2
-        stack.append((size, node))
-    if not stack:
+        edge.append(leaf)
+    return edge.root()
+
+
+class Frontier:
+    """The right edge of a growing tree: enough for its root and for more leaves, without the leaves before.
+
+    `nodes` are the roots of its complete subtrees, the largest first: one for each 1 in the binary form of `size`.
+
+    Raises:
+        ValueError: the size is negative, or has other nodes.
+
+    >>> edge = Frontier()
+    >>> edge.append(leaf_hash(b""))
+    >>> edge.size, edge.root() == merkle_root([leaf_hash(b"")])
+    (1, True)
+    """
+
+    def __init__(self, size: int = 0, nodes: Sequence[bytes] = ()) -> None:
+        if size < 0 or len(nodes) != size.bit_count() or not _are_hashes(nodes):
+            raise ValueError(f"a tree of {size} leaves does not have these {len(nodes)} nodes at its edge")
+        self._size = size
+        self._nodes = list(nodes)
+
+    @property
+    def size(self) -> int:
+        """The number of leaves."""
+        return self._size
+
+    @property
+    def nodes(self) -> tuple[bytes, ...]:
+        """The roots of the complete subtrees, the largest first."""
+        return tuple(self._nodes)
+
+    def append(self, leaf: bytes) -> None:
+        """Add a leaf hash at the end."""
+        complete = self._size
+        while complete & 1:
+            leaf = node_hash(self._nodes.pop(), leaf)
+            complete >>= 1
+        self._nodes.append(leaf)
+        self._size += 1
+
+    def root(self) -> bytes:
+        """The root of the tree."""
+        return _joined(self._nodes)
+
+
+class GrowingTree:
+    """A tree that only grows. It keeps its inner nodes, so proofs of any earlier size need few hashes."""
+
+    def __init__(self) -> None:
+        # Level k has the roots of the complete subtrees of 2**k leaves.
+        self._levels: list[list[bytes]] = [[]]
+
+    def __len__(self) -> int:
+        return len(self._levels[0])
+
+    def append(self, leaf: bytes) -> None:
+        """Add a leaf hash at the end."""
+        node, level = leaf, 0
+        self._levels[0].append(node)
+        while len(self._levels[level]) % 2 == 0:
+            node = node_hash(*self._levels[level][-2:])
+            level += 1
+            if level == len(self._levels):
+                self._levels.append([])
+            self._levels[level].append(node)
+
+    def leaf(self, index: int) -> bytes:
+        """The leaf hash at `index`."""
+        return self._levels[0][index]
+
+    def root(self, size: int) -> bytes:
+        """The root when the tree had `size` leaves.
+
+        Raises:
+            IndexError: the tree was never that size.
+        """
+        self._check(size)
+        return self._root_of(0, size)
+
+    def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
+        """As `inclusion_proof`, in the tree of the first `size` leaves. Raises IndexError likewise."""
+        self._check(size)
+        return tuple(self._root_of(first, last) for first, last in _siblings(index, size))
+
+    def consistency(self, earlier: int, size: int) -> tuple[bytes, ...]:
+        """As `consistency_proof`, for the tree of the first `size` leaves. Raises IndexError likewise."""
+        self._check(size)
+        return tuple(self._root_of(first, last) for first, last in _unchanged(earlier, size))
+
+    def _check(self, size: int) -> None:
+        if not 0 <= size <= len(self):
+            raise IndexError(f"the tree has {len(self)} leaves and never had {size}")
+
+    def _root_of(self, first: int, last: int) -> bytes:
+        """The root over the leaves from `first` to `last`. `first` is where a subtree of that size begins."""
+        nodes = []
+        while first < last:
+            level = (last - first).bit_length() - 1
+            nodes.append(self._levels[level][first >> level])
+            first += 1 << level
+        return _joined(nodes)
+
+
+def _joined(nodes: Sequence[bytes]) -> bytes:
+    """The root over complete subtrees, the largest first."""
+    if not nodes:
         return EMPTY_ROOT
-    _, root = stack.pop()
-    while stack:
-        root = node_hash(stack.pop()[1], root)
+    root = nodes[-1]
+    for node in reversed(nodes[:-1]):
+        root = node_hash(node, root)
     return root
 
 
@@ -58,17 +160,22 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     Raises:
         IndexError: the tree has no such leaf.
     """
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"the tree has {len(leaves)} leaves and no leaf {index}")
-    path: list[bytes] = []
-    first, last = 0, len(leaves)
+    return tuple(merkle_root(leaves[first:last]) for first, last in _siblings(index, len(leaves)))
+
+
+def _siblings(index: int, size: int) -> tuple[tuple[int, int], ...]:
+    """The ranges of leaves whose roots are an inclusion proof, nearest first."""
+    if not 0 <= index < size:
+        raise IndexError(f"the tree has {size} leaves and no leaf {index}")
+    path: list[tuple[int, int]] = []
+    first, last = 0, size
     while last - first > 1:
         middle = first + _split(last - first)
         if index < middle:
-            path.append(merkle_root(leaves[middle:last]))
+            path.append((middle, last))
             last = middle
         else:
-            path.append(merkle_root(leaves[first:middle]))
+            path.append((first, middle))
             first = middle
     return tuple(reversed(path))
 
@@ -104,20 +211,25 @@ def consistency_proof(leaves: Sequence[bytes], earlier: int) -> tuple[bytes, ...
     Raises:
         IndexError: the tree was never that size.
     """
-    if not 0 < earlier <= len(leaves):
-        raise IndexError(f"the tree has {len(leaves)} leaves and never had {earlier}")
-    path: list[bytes] = []
-    first, last, size, is_whole = 0, len(leaves), earlier, True
+    return tuple(merkle_root(leaves[first:last]) for first, last in _unchanged(earlier, len(leaves)))
+
+
+def _unchanged(earlier: int, total: int) -> tuple[tuple[int, int], ...]:
+    """The ranges of leaves whose roots are a consistency proof, nearest first."""
+    if not 0 < earlier <= total:
+        raise IndexError(f"the tree has {total} leaves and never had {earlier}")
+    path: list[tuple[int, int]] = []
+    first, last, size, is_whole = 0, total, earlier, True
     while size != last - first:
         middle = _split(last - first)
         if size <= middle:
-            path.append(merkle_root(leaves[first + middle : last]))
+            path.append((first + middle, last))
             last = first + middle
         else:
-            path.append(merkle_root(leaves[first : first + middle]))
+            path.append((first, first + middle))
             first, size, is_whole = first + middle, size - middle, False
     if not is_whole:
-        path.append(merkle_root(leaves[first:last]))
+        path.append((first, last))
     return tuple(reversed(path))
 
 

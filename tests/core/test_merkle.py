@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from soundsright.core.merkle import (
     EMPTY_ROOT,
+    Frontier,
+    GrowingTree,
     consistency_proof,
     inclusion_proof,
     is_consistent,
@@ -112,3 +114,37 @@ def test_a_leaf_or_size_outside_the_tree_has_no_proof() -> None:
     for earlier in (0, 4):
         with pytest.raises(IndexError, match="3 leaves"):
             consistency_proof(leaves_of(3), earlier)
+
+
+@pytest.mark.parametrize("size", range(1, 18))
+def test_a_growing_tree_gives_the_roots_and_proofs_of_each_size(size: int) -> None:
+    leaves = [leaf_hash(bytes([n])) for n in range(17)]
+    tree = GrowingTree()
+    for leaf in leaves:
+        tree.append(leaf)
+    assert tree.root(size) == merkle_root(leaves[:size])
+    assert [tree.inclusion(n, size) for n in range(size)] == [
+        inclusion_proof(leaves[:size], n) for n in range(size)
+    ]
+    for earlier in range(1, size + 1):
+        assert tree.consistency(earlier, size) == consistency_proof(leaves[:size], earlier)
+
+
+def test_a_growing_tree_has_no_proof_of_a_size_that_it_never_had() -> None:
+    tree = GrowingTree()
+    tree.append(leaf_hash(b""))
+    for ask in (lambda: tree.root(2), lambda: tree.inclusion(1, 1), lambda: tree.consistency(0, 1)):
+        with pytest.raises(IndexError):
+            ask()
+    assert tree.root(0) == EMPTY_ROOT
+
+
+def test_the_edge_of_a_tree_goes_on_where_it_was_left() -> None:
+    leaves = [leaf_hash(bytes([n])) for n in range(40)]
+    edge = Frontier()
+    for size, leaf in enumerate(leaves):
+        edge = Frontier(edge.size, edge.nodes)
+        assert edge.root() == merkle_root(leaves[:size])
+        edge.append(leaf)
+    with pytest.raises(ValueError, match="does not have these"):
+        Frontier(3, edge.nodes[:1])
