@@ -4,6 +4,7 @@
     ├── UsageError               bad input: names the value and the remedy; exit code 2
     │   ├── AudioFileError           a file that cannot be used as audio
     │   ├── BundleRefused            a bundle that is not what its document says; exit code 3
+    │   ├── LogRefused               a log that contradicts itself or its signed heads; exit code 3
     │   ├── OtherColdkey             a hotkey that belongs to another coldkey
     │   └── UnpublishableFolder      a model's folder that cannot be published
     ├── ModelFault               the model is to blame: becomes a clip's failure, scored at the floor
@@ -100,6 +101,16 @@ class BundleRefused(UsageError):
     def __init__(
         self, problem: str, remedy: str = "Do not rely on it. Get the bundle again from its signer."
     ) -> None:
+        # A part of the text comes from a stranger. It must not be able to control a terminal.
+        super().__init__(printable(problem), remedy)
+
+
+class LogRefused(UsageError):
+    """A transparency log that contradicts itself, its signed heads or another copy, or gives no log's answers."""
+
+    exit_code = 3
+
+    def __init__(self, problem: str, remedy: str = "Do not rely on it. Keep the heads that it signed.") -> None:
         # A part of the text comes from a stranger. It must not be able to control a terminal.
         super().__init__(printable(problem), remedy)
 

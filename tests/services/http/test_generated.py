@@ -27,6 +27,7 @@ from soundsright.services.listening.plan import ListeningTest
 from soundsright.services.listening.results import folder_of_test, save_test
 from soundsright.services.listening.room import ListeningRoom
 from soundsright.services.listening.server import listening_app
+from soundsright.services.log.api import log_app
 from soundsright.services.miner.api import miner_app
 from soundsright.services.records.feedback import sign_feedback
 from soundsright.services.records.runs import read_run
@@ -34,6 +35,7 @@ from soundsright.services.validator.api import validator_app
 from soundsright.services.validator.gossip import SharedReveals
 from soundsright.testing import VirtualClock
 from tests.services.executor_api import executors as executor_api
+from tests.services.log.log_bench import ADMISSION, filled
 from tests.services.records.runs import write_run
 from tests.services.services_bench import ALICE, VICTOR, chain_with_validators, document, miner_on
 from tests.services.subnet_api.subnet_bench import bench
@@ -77,6 +79,10 @@ def chain_service(folder: Path, admit: Admit) -> FastAPI:
 
 def subnet_service(_folder: Path, admit: Admit) -> FastAPI:
     return bench().app(admit=admit)
+
+
+def log_service(_folder: Path, _admit: Admit) -> FastAPI:
+    return log_app(filled(3), throttle=lambda _client: None, admission=ADMISSION)
 
 
 def no_watch(folder: Path) -> RoundWatch:
@@ -133,6 +139,7 @@ def as_validator(_receiver: str) -> Admit:
     ("service", "signed"),
     [
         (health_service, as_stranger),
+        (log_service, as_stranger),
         *((each, signed) for each in SIGNED for signed in (as_stranger, as_validator)),
     ],
 )
@@ -186,7 +193,7 @@ def test_generated_requests_find_no_fault_in_pages(
 
 def test_every_service_is_among_these() -> None:
     sources = [path.read_text() for path in sorted((ROOT / "soundsright").rglob("*.py"))]
-    assert sum(source.count(" = FastAPI(") for source in sources) == 8
+    assert sum(source.count(" = FastAPI(") for source in sources) == 9
 
 
 @pytest.mark.parametrize("service", SIGNED)

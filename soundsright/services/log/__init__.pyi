@@ -1,0 +1,52 @@
+from .admission import Admission
+from .api import log_app
+from .auditing import AuditReport, LogSource, audit, check_same_view, hashes_of, read_head
+from .entries import KINDS, MAX_DOCUMENT_BYTES, LogEntry, entry_of, open_entry
+from .heads import LOG_HEAD, HeadSigner, LogHead, open_head, sign_head
+from .memory import MEMORY_FILE, AuditMemory, MirrorLog, MirrorWriter, read_memory, write_memory
+from .proofs import PROOF_FILE, SavedProof, checked_address, proof_of, read_proof, write_proof
+from .statements import statement_of
+from .stores import EntryStore, FolderStore, RecordStore
+from .tree_log import Appended, Equivocation, InclusionProof, OwnLog, TransparencyLog
+
+__all__ = [
+    "KINDS",
+    "LOG_HEAD",
+    "MAX_DOCUMENT_BYTES",
+    "MEMORY_FILE",
+    "PROOF_FILE",
+    "Admission",
+    "Appended",
+    "AuditMemory",
+    "AuditReport",
+    "EntryStore",
+    "Equivocation",
+    "FolderStore",
+    "HeadSigner",
+    "InclusionProof",
+    "LogEntry",
+    "LogHead",
+    "LogSource",
+    "MirrorLog",
+    "MirrorWriter",
+    "OwnLog",
+    "RecordStore",
+    "SavedProof",
+    "TransparencyLog",
+    "audit",
+    "check_same_view",
+    "checked_address",
+    "entry_of",
+    "hashes_of",
+    "log_app",
+    "open_entry",
+    "open_head",
+    "proof_of",
+    "read_head",
+    "read_memory",
+    "read_proof",
+    "sign_head",
+    "statement_of",
+    "write_memory",
+    "write_proof",
+]

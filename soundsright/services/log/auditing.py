@@ -1,0 +1,185 @@
+"""Following a log from outside: nothing that it says is believed before it is computed again.
+
+A log is checked from the last head that was seen. The same hotkey must have signed its new head, which must not be
+smaller, and a consistency proof must join the two. Every new entry's signature is verified, and the entries
+together must give the head's root. Sizes are in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from soundsright.core.errors import LogRefused
+from soundsright.core.merkle import MAX_PROOF, is_consistent, is_included
+from soundsright.core.strict_json import MAX_DEPTH, NotStrictJson, strict_json
+from soundsright.services.log.entries import MAX_ENTRY_BYTES, LogEntry, open_entry
+from soundsright.services.log.heads import MAX_HEAD_BYTES, LogHead, open_head
+from soundsright.services.log.memory import AuditMemory
+from soundsright.services.log.tree_log import MAX_PAGE, MAX_PAGE_BYTES, Equivocation
+from soundsright.services.records import ValidSignature
+
+_MAX_PROOF_BYTES = 20_000
+_MAX_PAGE_REPLY = MAX_PAGE_BYTES + MAX_ENTRY_BYTES + 10_000
+
+
+class LogSource(Protocol):
+    """A log or a mirror somewhere else. `name` is its address."""
+
+    @property
+    def name(self) -> str: ...
+    def get(self, path: str, max_bytes: int) -> bytes:
+        """The body of the answer to a GET.
+
+        Raises:
+            LogRefused: the answer is a refusal, too large, too slow or no HTTP.
+            UsageError: nothing answers there.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """A log that passed. `before` is its size at the audit before.
+
+    `found` are the equivocations among the new entries: faults of their signers, and not of the log.
+    """
+
+    head: LogHead
+    before: int
+    found: tuple[Equivocation, ...]
+
+
+def read_head(source: LogSource, *, valid_signature: ValidSignature, log: str | None = None) -> LogHead:
+    """The head of a log. `log` is the hotkey that must have signed it.
+
+    Raises:
+        LogRefused: it is not a head, or another log's.
+    """
+    head = open_head(source.get("/head", MAX_HEAD_BYTES), valid_signature=valid_signature)
+    if log is not None and head.log != log:
+        raise LogRefused(
+            f"{source.name} gave the head of another log, {head.log}, and not of {log}", "Check its address."
+        )
+    return head
+
+
+def audit(
+    source: LogSource,
+    memory: AuditMemory,
+    *,
+    valid_signature: ValidSignature,
+    log: str | None = None,
+    keep: Callable[[str], None] = lambda _text: None,
+) -> AuditReport:
+    """Follow a log from where `memory` ends, and move `memory` on to its head. `keep` gets each new entry.
+
+    Raises:
+        LogRefused: the first thing that is wrong. Then `memory` must not be saved.
+        UsageError: nothing answers there.
+    """
+    before = memory.head
+    expected = log if log is not None or before is None else before.log
+    head = read_head(source, valid_signature=valid_signature, log=expected)
+    if before is not None:
+        _check_growth(source, before, head)
+    found: dict[tuple[str, str, str], Equivocation] = {}
+    last: LogEntry | None = None
+    while memory.edge.size < head.size:
+        for entry in _page(source, memory.edge.size, head.size, valid_signature):
+            equivocation = memory.add(entry)
+            if equivocation is not None and entry.single is not None:
+                found[entry.single] = equivocation
+            keep(entry.text)
+            last = entry
+    if memory.edge.root() != head.root:
+        raise LogRefused(f"{source.name}: the entries do not give the root of the head ({head})")
+    if last is not None:
+        _check_inclusion(source, last, head)
+    memory.head = head
+    return AuditReport(head, 0 if before is None else before.size, tuple(found.values()))
+
+
+def check_same_view(ours: LogHead, source: LogSource, theirs: LogHead, other: LogSource) -> None:
+    """Check that two heads of one log are of one history. The longer side must prove it.
+
+    Raises:
+        LogRefused: they are of different logs, or nothing joins them.
+    """
+    if ours.log != theirs.log:
+        raise LogRefused(
+            f"{other.name} gave the head of another log, {theirs.log}, and not of {ours.log}", "Check its address."
+        )
+    if ours.size == theirs.size:
+        is_joined = ours.root == theirs.root
+    else:
+        small, large, where = (ours, theirs, other) if ours.size < theirs.size else (theirs, ours, source)
+        is_joined = small.size == 0 or _is_joined(where, small, large)
+    if not is_joined:
+        raise LogRefused(
+            f"split view: {ours.log} signed {ours} at {source.name}, and {theirs} at {other.name}, and nothing "
+            "joins the two",
+            "Keep both heads: they prove it.",
+        )
+
+
+def _check_growth(source: LogSource, before: LogHead, head: LogHead) -> None:
+    if head.size < before.size:
+        raise LogRefused(f"{source.name} was truncated: it has {head.size} entries, and had {before.size}")
+    if head.size == before.size:
+        is_joined = head.root == before.root
+    else:
+        is_joined = before.size == 0 or _is_joined(source, before, head)
+    if not is_joined:
+        raise LogRefused(
+            f"{source.name} was rewritten: nothing joins its head ({head}) to the one seen before ({before})"
+        )
+
+
+def _is_joined(source: LogSource, small: LogHead, large: LogHead) -> bool:
+    path = f"/proof/consistency?first={small.size}&second={large.size}"
+    proof = hashes_of(_object(source, path, _MAX_PROOF_BYTES), source.name)
+    return is_consistent(small.size, small.root, large.size, large.root, proof)
+
+
+def _check_inclusion(source: LogSource, entry: LogEntry, head: LogHead) -> None:
+    index = head.size - 1
+    path = f"/proof/inclusion?index={index}&size={head.size}"
+    proof = hashes_of(_object(source, path, _MAX_PROOF_BYTES), source.name)
+    if not is_included(entry.leaf, index, head.size, proof, head.root):
+        raise LogRefused(f"{source.name} gave a proof that does not show its entry {index}")
+
+
+def _page(source: LogSource, start: int, size: int, valid_signature: ValidSignature) -> list[LogEntry]:
+    """The next entries, at least one."""
+    end = min(size, start + MAX_PAGE)
+    values = _object(source, f"/entries?start={start}&end={end}", _MAX_PAGE_REPLY).get("entries")
+    if not isinstance(values, list) or not 0 < len(values) <= end - start:
+        raise LogRefused(f"{source.name} gave no entries from {start} on, though its head has {size}")
+    return [open_entry(value, start + n, valid_signature=valid_signature) for n, value in enumerate(values)]
+
+
+def _object(source: LogSource, path: str, max_bytes: int) -> dict[str, Any]:
+    try:
+        value = strict_json(source.get(path, max_bytes), MAX_DEPTH)
+    except NotStrictJson as error:
+        raise LogRefused(f"{source.name}{path} is not a log's answer ({error.fault})") from None
+    if not isinstance(value, dict):
+        raise LogRefused(f"{source.name}{path} is not a log's answer")
+    return value
+
+
+def hashes_of(answer: dict[str, Any], name: str) -> tuple[bytes, ...]:
+    """The hashes of a proof that a log sent.
+
+    Raises:
+        LogRefused: they are no hashes.
+    """
+    values = answer.get("proof")
+    try:
+        if not isinstance(values, list) or len(values) > 2 * MAX_PROOF:
+            raise ValueError
+        return tuple(bytes.fromhex(value) for value in values)
+    except (TypeError, ValueError):
+        raise LogRefused(f"{name} gave a proof that is not a list of hashes") from None

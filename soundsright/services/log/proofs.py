@@ -1,0 +1,120 @@
+"""The saved proof that a document is in a log: `log.json` in a run's folder, which the run's page shows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from soundsright.core.errors import LogRefused, UsageError
+from soundsright.core.merkle import MAX_PROOF, is_included
+from soundsright.services.log.entries import MAX_ENTRIES, LogEntry
+from soundsright.services.log.heads import MAX_HEAD_BYTES, LogHead, open_head
+from soundsright.services.records import ValidSignature, is_plain_file, write_json
+
+PROOF_FILE = "log.json"
+_SCHEMA = "soundsright.log-proof/1"
+_MAX_BYTES = 40_000
+_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-f:]{2,39}\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]{0,200})?"
+)
+_Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_: Literal["soundsright.log-proof/1"] = Field(alias="schema")
+    url: Annotated[str, Field(max_length=500)]
+    kind: Annotated[str, Field(max_length=128)]
+    signer: Annotated[str, Field(max_length=128)]
+    sha256: _Hash
+    leaf: _Hash
+    index: Annotated[int, Field(ge=0, lt=MAX_ENTRIES)]
+    proof: Annotated[list[_Hash], Field(max_length=MAX_PROOF)]
+    head: Annotated[str, Field(max_length=MAX_HEAD_BYTES)]
+
+
+@dataclass(frozen=True)
+class SavedProof:
+    """An entry of the log at `url`, and the proof that `head` has it.
+
+    `sha256` is that of the signed document, `leaf` that of the entry's leaf.
+    """
+
+    url: str
+    kind: str
+    signer: str
+    sha256: str
+    leaf: bytes
+    index: int
+    hashes: tuple[bytes, ...]
+    head: LogHead
+
+
+def proof_of(url: str, entry: LogEntry, index: int, hashes: tuple[bytes, ...], head: LogHead) -> SavedProof:
+    """The proof of an entry, once it was computed.
+
+    Raises:
+        LogRefused: the head does not have the entry there.
+    """
+    if not is_included(entry.leaf, index, head.size, hashes, head.root):
+        raise LogRefused(f"{url} gave a proof that does not show the document in its log")
+    return SavedProof(url, entry.kind, entry.signer, entry.sha256, entry.leaf, index, hashes, head)
+
+
+def write_proof(folder: Path, proof: SavedProof) -> None:
+    """Write log.json into a run's folder, whole or not at all."""
+    facts: dict[str, Any] = {
+        "schema": _SCHEMA,
+        "url": proof.url,
+        "kind": proof.kind,
+        "signer": proof.signer,
+        "sha256": proof.sha256,
+        "leaf": proof.leaf.hex(),
+        "index": proof.index,
+        "proof": [each.hex() for each in proof.hashes],
+        "head": proof.head.envelope,
+    }
+    write_json(folder / PROOF_FILE, facts)
+
+
+def read_proof(folder: Path, *, valid_signature: ValidSignature) -> SavedProof | None:
+    """The proof in a run's folder, computed again; None if it has none.
+
+    Raises:
+        UsageError: log.json cannot be read, or its proof does not show its entry.
+    """
+    path = folder / PROOF_FILE
+    try:
+        if not path.exists() and not path.is_symlink():
+            return None
+        if not is_plain_file(path) or path.stat().st_size > _MAX_BYTES:
+            raise UsageError(f"{PROOF_FILE} is not a plain file of at most {_MAX_BYTES} bytes", _REMEDY)
+        found = _File.model_validate_json(path.read_bytes())
+        head = open_head(found.head.encode(), valid_signature=valid_signature)
+    except OSError as error:
+        raise UsageError(f"{PROOF_FILE} cannot be read ({error.strerror})", _REMEDY) from error
+    except (ValidationError, LogRefused) as error:
+        raise UsageError(f"{PROOF_FILE} is not the proof of a log", _REMEDY) from error
+    leaf, hashes = bytes.fromhex(found.leaf), tuple(map(bytes.fromhex, found.proof))
+    if not _URL.fullmatch(found.url) or not is_included(leaf, found.index, head.size, hashes, head.root):
+        raise UsageError(f"{PROOF_FILE} does not prove that its document is in a log", _REMEDY)
+    return SavedProof(found.url, found.kind, found.signer, found.sha256, leaf, found.index, hashes, head)
+
+
+_REMEDY = "Append the document again: soundsright log append FILE --run RUN."
+
+
+def checked_address(url: str) -> str:
+    """The address of a log without a slash at its end.
+
+    Raises:
+        UsageError: it is not an address of HTTP.
+    """
+    if not _URL.fullmatch(url):
+        raise UsageError(f"{url[:200]!r} is not the address of a log", "Give one such as http://127.0.0.1:9100.")
+    return url.rstrip("/")
