@@ -51,8 +51,8 @@ def recordings(count: int, *, first: int = 0) -> list[Recorded]:
     ]
 
 
-def private_material(home: Path, *, count: int = 12, name: str = "corpus") -> Material:
+def private_material(home: Path, *, count: int = 12, name: str = "corpus", first_round: int = 0) -> Material:
     """The material of a new corpus below `home`."""
     folder, key = home / name, home / f"{name}.key"
-    build_corpus(folder, key, recordings(count), plan=Plan(uses=USES, fresh=2))
+    build_corpus(folder, key, recordings(count), plan=Plan(uses=USES, fresh=2, first_round=first_round))
     return Material(folder, key)

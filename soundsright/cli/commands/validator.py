@@ -15,6 +15,7 @@ import click
 from soundsright.cli.shared.competition_request import shown_metrics
 from soundsright.cli.shared.executor_payment import check_burn_hotkey, check_services, executor_subsystems
 from soundsright.cli.shared.options import env_file_option, option, poll_option
+from soundsright.cli.shared.public_recordings import warn_of_public_recordings
 from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.cli.shared.validator_state import opened_state
 from soundsright.config import ValidatorSettings
@@ -94,6 +95,7 @@ def _serve(
     from soundsright.cli.shared.opening import health_socket, http_limits
     from soundsright.cli.shared.stopping import stopped_by_signals
     from soundsright.core.endpoint import PeerNetworks
+    from soundsright.library import organiser_of
     from soundsright.services.http import Health
     from soundsright.services.validator import ValidatorContext, ValidatorService, sole_process
 
@@ -120,7 +122,12 @@ def _serve(
             poll_s=poll_s,
             dry_run=partial(_print_weights, settings.burn_hotkey, emission=subnet.emission) if dry_run else None,
         )
-        service = ValidatorService(context, executor_subsystems(settings, subnet.rules, context.payment))
+        # All competitions take turns in the executor, also those that this validator does not judge.
+        organiser = organiser_of(settings.soundsright_ruleset, begun=True)
+        subsystems = executor_subsystems(
+            settings, organiser, context.payment, subnet.measures.material, subnet.schedule
+        )
+        service = ValidatorService(context, subsystems)
         api = _health_api(subnet, context, service, sock, http_limits(settings))
         _say_what_is_judged(subnet, account, work)
         with (
@@ -155,20 +162,7 @@ def _say_what_is_judged(subnet: SubnetSettings, account: Hotkey, work: Work) -> 
     ids = ", ".join(competition.id for competition in competitions)
     click.echo(f"{account.address} judges {ids}; {_description(work)}")
     click.echo(speech_description(measures.material.speech, competitions, measures.clips))
-    _warn_of_public_recordings(subnet)
-
-
-def _warn_of_public_recordings(subnet: SubnetSettings) -> None:
-    """Say which competitions pay nobody, or pay nevertheless, because their recordings are public."""
-    from soundsright.services.records import payment_sentence
-    from soundsright.services.rounds import opened, public_competitions, steps
-
-    material = subnet.measures.material
-    public = public_competitions(material, subnet.rules.competitions)
-    if public:
-        unpaid, reason = ((), "") if subnet.pay_on_public_corpus else (public, "public_corpus")
-        facts = steps.CorpusStep(opened(material).digest, public, unpaid=unpaid, reason=reason)
-        click.echo(f"Warning: {payment_sentence(facts)}", err=True)
+    warn_of_public_recordings(measures.material, competitions, pays=subnet.pay_on_public_corpus)
 
 
 def _endpoint(settings: ValidatorSettings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -44,15 +45,17 @@ def executor_material(settings: ExecutorSettings, organiser: CompetitionRules) -
     Raises:
         UsageError: they are missing, or a competition has no speech at its rate.
     """
+    from soundsright.cli.shared.opening import schedule_of
     from soundsright.cli.shared.speech_settings import speech_of
     from soundsright.core.material import Material
+    from soundsright.services.executor import material_of_round
     from soundsright.services.rounds import opened
 
     speech = speech_of(settings, organiser, organiser.competitions)
     material = Material(
         settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech, noise=organiser.noise
     )
-    recordings = opened(material)
+    recordings = opened(material_of_round(material, schedule_of(settings, organiser), time.time()))
     for competition in organiser.competitions:
         if material.speech_for(competition.sample_rate_hz) is None:
             recordings.corpus.speech_for(competition.sample_rate_hz)

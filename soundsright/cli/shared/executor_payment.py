@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from soundsright.core.errors import UsageError
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from soundsright.config import ValidatorSettings
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.emission import EmissionRules
+    from soundsright.core.material import Material
     from soundsright.core.ports import Account, ScoreTable, SubmissionBoard
-    from soundsright.services.executor import ExecutorSubsystem
+    from soundsright.core.schedule import Schedule
+    from soundsright.services.executor import ExecutorSubsystem, Redrawing
     from soundsright.services.validator import PaymentContext
 
 EXECUTOR = "executor"
@@ -47,9 +50,16 @@ def check_services(settings: ValidatorSettings, emission: EmissionRules) -> None
 
 
 def executor_subsystems(
-    settings: ValidatorSettings, organiser: CompetitionRules, context: PaymentContext
+    settings: ValidatorSettings,
+    organiser: CompetitionRules,
+    context: PaymentContext,
+    material: Material,
+    schedule: Schedule,
 ) -> tuple[ExecutorSubsystem, ...]:
     """The executor's system, if it has a share of the emission. Its services are first called in a tick.
+
+    `material` is what this validator draws the executor's sets from, to check them. `schedule` is that of the
+    ordinary rounds, which decide on the recordings of a private corpus.
 
     Raises:
         UsageError: SUBNET_API_URL is empty, or a service has no hotkey.
@@ -61,13 +71,34 @@ def executor_subsystems(
     from soundsright.adapters.peers import valid_signature
     from soundsright.cli.shared.executor_services import ServiceHotkeys
     from soundsright.core.executor_rules import ExecutorRules
-    from soundsright.services.executor import ExecutorSubsystem, SignedOrder
+    from soundsright.services.executor import ExecutorSubsystem, ResultsCheck, SignedOrder
 
     hotkeys = ServiceHotkeys(settings, context.chain)
     board, table = executor_clients(settings, hotkeys, context.account)
-    order = SignedOrder(table, hotkeys.executor, organiser, valid_signature)
+    check = ResultsCheck(
+        organiser,
+        context.chain,
+        material,
+        settings.soundsright_pay_on_public_corpus,
+        schedule,
+        _redrawing(settings),
+    )
+    order = SignedOrder(table, hotkeys.executor, organiser, valid_signature, check)
     rules = organiser.executor or ExecutorRules()
     return (ExecutorSubsystem(board, table, rules, clock=context.clock, health=context.health, order=order),)
+
+
+def _redrawing(settings: ValidatorSettings) -> Redrawing:
+    """The means to draw the executor's sets. The workers run only while a set is checked."""
+    from soundsright.adapters.machine import ProcessPool
+    from soundsright.adapters.sandboxes import usable_cpus
+    from soundsright.metrics import warm_up
+    from soundsright.services.executor import Redrawing
+
+    workers = settings.soundsright_workers or len(usable_cpus())
+    return Redrawing(
+        settings.folder / "executor-check", lambda: closing(ProcessPool(workers, warm_up=warm_up)), workers
+    )
 
 
 def executor_clients(

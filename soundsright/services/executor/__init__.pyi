@@ -1,12 +1,15 @@
 from . import executor_steps
 from .calibration import Reference, ReferenceModel, built_in_reference
+from .checking import ResultsCheck, Verdict
 from .comparing import ComparedTime, Comparison, compared, differences_from_rules
 from .context import ExecutorContext, JudgedSet
 from .judging import ImageJudge
 from .meter import ImageMeter, sandbox_limits
+from .openness import material_of_round
 from .paying import ImageOrder, Reading, order_of_rows, payees_of
 from .pulling import PULL_FAILED, forget_images, pulled
 from .recomputing import Recomputed, recomputed
+from .redrawing import Redrawing
 from .results import MeasuredEntry, RoundResults, open_results
 from .run_records import MeasurementLog, ReferenceStep, RunStep, StepLog
 from .scored_clips import unprocessed_results
@@ -35,20 +38,24 @@ __all__ = [
     "MeasurementLog",
     "Reading",
     "Recomputed",
+    "Redrawing",
     "Reference",
     "ReferenceModel",
     "ReferenceStep",
+    "ResultsCheck",
     "RoundResults",
     "RoundTracker",
     "RunStep",
     "SignedOrder",
     "StepLog",
     "TrackedImage",
+    "Verdict",
     "built_in_reference",
     "compared",
     "differences_from_rules",
     "executor_steps",
     "forget_images",
+    "material_of_round",
     "open_results",
     "order_of_rows",
     "payees_of",

@@ -22,6 +22,7 @@ from soundsright.core.material import Material
 from soundsright.core.ports import Account, Clock, LiveChain, ModelHub, Pool, Runner, StateStore, SubmissionBoard
 from soundsright.core.results import ClipResult
 from soundsright.core.rulesets import Ruleset
+from soundsright.core.schedule import Schedule
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.executor.run_records import MeasurementLog
 from soundsright.services.executor.store import ExecutorStore
@@ -87,8 +88,10 @@ class ExecutorContext:
     """The rules and the ports of an executor.
 
     `folder` receives the sets and the enhanced audio. `machine` describes this machine in the signed results. With
-    `only`, challenges of other competitions are left out. `retry_pauses_s` are the pauses before the last tries of
-    an image that this machine cannot run. `kept_rounds` is the number of rounds whose audio is kept.
+    `only`, challenges of other competitions are left out. `schedule` is that of the ordinary rounds, which decide
+    on the recordings of a private corpus. A commitment to a corpus names the size of their sets, `round_clips`.
+    `retry_pauses_s` are the pauses before the last tries of an image that this machine cannot run. `kept_rounds` is
+    the number of rounds whose audio is kept.
     """
 
     organiser: CompetitionRules
@@ -106,6 +109,8 @@ class ExecutorContext:
     material: Material = field(default_factory=Material)
     machine: Mapping[str, str] = field(default_factory=dict)
     only: Sequence[str] = ()
+    schedule: Schedule | None = None
+    round_clips: int = 200
     workers: int = 1
     retry_pauses_s: tuple[float, ...] = (15.0, 60.0, 240.0)
     kept_rounds: int = 3

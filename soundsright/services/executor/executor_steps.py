@@ -4,6 +4,7 @@ Times of submission are in whole seconds since the epoch, other times in seconds
 
     seed           the seed's block, its hash and its time
     participants   the images that run in this round, and those that may not
+    material       the recordings of the set, and whether anybody may have heard them
     set            the digest of the set
     measured:ENTRY the scoring runs of an image; the results of its clips are separate rows
     scored:ENTRY   the metrics of an image; they are staged until the round is published
@@ -63,6 +64,23 @@ class ParticipantsStep(steps.StepRecord):
     def of(cls, facts: Mapping[str, Any]) -> Self:
         entries, banned = (tuple(map(submitted_image, facts[name])) for name in ("entries", "banned"))
         return cls(entries, banned, facts["holder"])
+
+
+@dataclass(frozen=True)
+class MaterialStep(steps.StepRecord):
+    """The recordings of a round's set, as the executor states them.
+
+    `digest` is that of the corpus. `is_public` says whether anybody may have heard the speech. `speech` describes
+    the program that spoke new sentences; it is empty for recordings. On a private corpus, `corpus_round` is the
+    round in the life of its recordings, and `committed_block` the block before the seed in which the executor's
+    hotkey committed to it; None if it did not.
+    """
+
+    digest: str
+    is_public: bool
+    speech: Mapping[str, str]
+    corpus_round: int | None = None
+    committed_block: int | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +157,7 @@ class PublishedStep(steps.StepRecord):
 
 SEED = steps.StepKey("seed", SeedStep)
 PARTICIPANTS = steps.StepKey("participants", ParticipantsStep)
+MATERIAL = steps.StepKey("material", MaterialStep)
 SET = steps.StepKey("set", steps.SetStep)
 PUBLISHED = steps.StepKey("published", PublishedStep)
 

@@ -28,6 +28,7 @@ from soundsright.core.ports import Account
 from soundsright.core.results import ClipResult, Failure
 from soundsright.core.rulesets import Ruleset, ruleset_by_name
 from soundsright.services.executor.context import Judge, JudgedSet
+from soundsright.services.executor.executor_steps import MaterialStep
 from soundsright.services.executor.publishing import Table, ranked_rows
 from soundsright.services.records import (
     EXECUTOR_RESULTS,
@@ -93,6 +94,16 @@ class GroupsForm(_Form):
     factors: Annotated[dict[ShortText, Annotated[list[ShortText], Field(max_length=10_000)]], Field(max_length=4)]
 
 
+class MaterialForm(_Form):
+    """The recordings of the set, as the executor states them. See `MaterialStep`."""
+
+    digest: Sha256
+    is_public: bool
+    speech: Annotated[dict[ShortText, ShortText], Field(max_length=50)]
+    corpus_round: Count | None
+    committed_block: Count | None
+
+
 class ResultsForm(_Form):
     """The document of a round. `rows` are in the order of the table; `dropped` names images replaced meanwhile."""
 
@@ -104,6 +115,7 @@ class ResultsForm(_Form):
     ruleset: ShortText
     ruleset_digest: Sha256
     metric_weights: Annotated[dict[ShortText, NotNegative], Field(max_length=50)]
+    material: MaterialForm | None = None
     set_digest: Sha256
     holder: ShortText
     unprocessed: Annotated[Scores, Field(max_length=10_000)]
@@ -126,7 +138,8 @@ class RoundResults:
     """The results of a round, and all that they follow from. `holder` is the entry id of the first image before.
 
     `signer` is the address whose signature was verified; it is empty before. `dropped` are the entry ids of images
-    that were replaced before the round was published.
+    that were replaced before the round was published. `material` is what the executor says of its recordings; None
+    in results of earlier versions.
     """
 
     challenge: Challenge
@@ -137,6 +150,7 @@ class RoundResults:
     entries: tuple[MeasuredEntry, ...]
     dropped: tuple[str, ...] = ()
     signer: str = ""
+    material: MaterialStep | None = None
 
     @property
     def round_id(self) -> str:
@@ -162,6 +176,7 @@ def signed_results(results: RoundResults, table: Table, account: Account) -> str
         "ruleset": judged.ruleset.name,
         "ruleset_digest": judged.ruleset.digest,
         "metric_weights": dict(judged.weights),
+        "material": None if results.material is None else results.material.facts(),
         "set_digest": results.set_digest,
         "holder": results.holder,
         "unprocessed": _scores(judged.unprocessed),
@@ -211,6 +226,8 @@ def _results_of(form: ResultsForm, ruleset: Ruleset, signer: str) -> RoundResult
     challenge = challenge_of(form.challenge)
     if challenge.round_id != form.round:
         raise ValueError("the challenge is of another round")
+    if form.material is not None and form.material.digest != challenge.corpus_digest:
+        raise ValueError("the recordings are not those of the challenge")
     groups = (
         None
         if form.groups is None
@@ -232,6 +249,7 @@ def _results_of(form: ResultsForm, ruleset: Ruleset, signer: str) -> RoundResult
         tuple(MeasuredEntry(row, measured.get(row.submission.entry_id)) for row in rows),
         tuple(form.dropped),
         signer,
+        None if form.material is None else MaterialStep(**form.material.model_dump()),
     )
 
 

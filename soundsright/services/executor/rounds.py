@@ -16,21 +16,30 @@ from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.image_rounds import image_round_at
 from soundsright.core.images import Challenge, ImageRow, challenge_of
+from soundsright.core.material import Material
 from soundsright.core.results import ClipResult
 from soundsright.core.schedule import seed_of_round
 from soundsright.services.executor import executor_steps
 from soundsright.services.executor.context import ExecutorContext, Judge, JudgedSet
 from soundsright.services.executor.entries import EntryRuns, RoundOfImages, measured_before
-from soundsright.services.executor.executor_steps import UNPROCESSED, ParticipantsStep, PublishedStep, SeedStep
+from soundsright.services.executor.executor_steps import (
+    UNPROCESSED,
+    MaterialStep,
+    ParticipantsStep,
+    PublishedStep,
+    SeedStep,
+)
+from soundsright.services.executor.openness import material_of_round, material_step
 from soundsright.services.executor.participants import participants
 from soundsright.services.executor.publishing import table_of
 from soundsright.services.executor.results import MeasuredEntry, RoundResults, signed_results
 from soundsright.services.rounds import (
+    PRIVATE_FOLDER,
     ClipSet,
     SetRequest,
     finish_set,
     make_private,
-    material_digest,
+    roots_of,
     start_set,
     start_unprocessed,
     steps,
@@ -139,7 +148,10 @@ class RunningRound:
         chosen = self._step(
             executor_steps.PARTICIPANTS, lambda: chosen_for(context, seed, self._competition, clips_wanted)
         )
-        clips = self._set()
+        material = material_of_round(context.material, context.schedule, seed.time_s)
+        check_corpus(material, self.challenge)
+        stated = self._step(executor_steps.MATERIAL, lambda: self._stated(material))
+        clips = self._set(material)
         judged = JudgedSet(
             context.rules,
             context.organiser.ruleset,
@@ -151,7 +163,7 @@ class RunningRound:
         meter = context.meter_of(self._competition)
         shared = RoundOfImages(self.round_id, self._competition, clips, judge, meter)
         rows = EntryRuns(context, shared, self._coming).run_all(chosen.entries)
-        return self._publish(chosen, rows, judge, judged, clips)
+        return self._publish(chosen, rows, judge, judged, clips, stated)
 
     def _step(self, key: steps.StepKey[steps.Record], compute: Callable[[], steps.Record]) -> steps.Record:
         self._context.raise_if_cancelled()
@@ -162,19 +174,30 @@ class RunningRound:
             _log.info("step done", extra={"action": "step_done", "round": self.round_id, "step": key.name})
         return recorded
 
-    def _set(self) -> ClipSet:
+    def _stated(self, material: Material) -> MaterialStep:
+        context, challenge = self._context, self.challenge
+        return material_step(
+            material,
+            self._competition,
+            context.chain,
+            context.account.address,
+            challenge.corpus_digest,
+            challenge.seed_block,
+        )
+
+    def _set(self, material: Material) -> ClipSet:
         """The one set of the round.
 
         Raises:
-            InfrastructureFault: this machine has other recordings than the coordinator, or the set has changed.
+            InfrastructureFault: the set has changed.
         """
         context, challenge = self._context, self.challenge
-        check_corpus(context, challenge)
         seed = seed_of_round(challenge.block_hash, challenge.competition_id)
         folder = context.round_folder(self.round_id)
-        if context.material.is_private:
+        if material.is_private:
+            make_private(context.folder / PRIVATE_FOLDER)
             make_private(folder)
-        request = SetRequest(self._competition, seed, challenge.clips, context.material, folder / "set")
+        request = SetRequest(self._competition, seed, challenge.clips, material, folder / "set")
         clips = finish_set(request, start_set(request, context.pool, jobs=context.workers))
         recorded = self._step(executor_steps.SET, lambda: steps.SetStep(seed, clips.digest))
         if recorded.digest != clips.digest:
@@ -206,6 +229,7 @@ class RunningRound:
         judge: Judge,
         judged: JudgedSet,
         clips: ClipSet,
+        stated: MaterialStep,
     ) -> PublishedStep:
         context = self._context
         context.raise_if_cancelled()
@@ -221,6 +245,7 @@ class RunningRound:
             set_digest=clips.digest,
             holder=chosen.holder,
             entries=tuple(entries),
+            material=stated,
         )
         ranked = results.ranked(judge)
         table = table_of(ranked, chosen, None if last is None else last[1], standing)
@@ -247,16 +272,17 @@ class RunningRound:
         return MeasuredEntry(row, measured_before(self._context.state, self.round_id, entry_id, record))
 
 
-def check_corpus(context: ExecutorContext, challenge: Challenge) -> None:
-    """Check that this machine has the coordinator's recordings.
+def check_corpus(material: Material, challenge: Challenge) -> None:
+    """Check that this machine has the coordinator's recordings. `material` is that of the round.
 
     Raises:
         InfrastructureFault: it has others.
+        UsageError: there is no corpus, or it cannot be read.
     """
-    own = material_digest(context.material)
-    if own != challenge.corpus_digest:
+    own = roots_of(material)
+    if challenge.corpus_digest not in own:
         raise InfrastructureFault(
             f"The coordinator's recordings have the digest {challenge.corpus_digest[:12]}, and those of this"
-            f" machine {own[:12]}",
+            f" machine {own[0][:12]}",
             "Give the coordinator and the executor the same SOUNDSRIGHT_CORPUS.",
         )

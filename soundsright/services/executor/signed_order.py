@@ -6,12 +6,15 @@ follow from them. The executor's own rows count only if they are the same. Block
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import RequestRefused, UsageError
 from soundsright.core.images import ImageRow, PublishedTable
 from soundsright.core.ports import ScoreTable
+from soundsright.services.executor.checking import Verdict
 from soundsright.services.executor.comparing import differences_from_rules
 from soundsright.services.executor.context import JudgeOf
 from soundsright.services.executor.judging import ImageJudge
@@ -20,27 +23,32 @@ from soundsright.services.executor.recomputing import recomputed
 from soundsright.services.executor.results import RoundResults, open_results
 from soundsright.services.records import ValidSignature
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class _Checked:
-    """A round whose results were computed again: its seed's block, and its rows from best to last."""
+    """A round whose results were computed again: its seed's block, its rows from best to last, and the verdict."""
 
     round_id: str
     seed_block: int
     rows: tuple[ImageRow, ...]
+    verdict: Verdict
 
 
 @dataclass
 class SignedOrder:
     """An `ImageOrder` for the executor with the hotkey `signer`, by the organiser's rules. Use one thread.
 
-    The results of a round are read once. A round that is older than one before is refused.
+    The results of a round are read and checked once. A round that is older than one before is refused. If `check`
+    finds that a round is not paid, nobody is, and the share burns as in ordinary rounds.
     """
 
     table: ScoreTable
     signer: str
     organiser: CompetitionRules
     valid_signature: ValidSignature
+    check: Callable[[RoundResults], Verdict]
     judge_of: JudgeOf = ImageJudge
     _last: _Checked | None = field(default=None, init=False)
 
@@ -50,6 +58,7 @@ class SignedOrder:
         Raises:
             PeerUnavailable: `bad_table`, if the table and the signed results contradict each other; or the executor
                 does not answer.
+            InfrastructureFault: the chain does not answer, or lacks the seed's block.
         """
         candidates = {row.submission.hotkey: row for row in published.rows if row.is_winner_candidate}
         if not published.round_id:
@@ -69,7 +78,7 @@ class SignedOrder:
                     f"{hotkey} has the score {row.metrics.final_score:.7g}, and the results of round"
                     f" {checked.round_id} give {own.metrics.final_score:.7g}"
                 )
-        return tuple(hotkey for hotkey in decided if hotkey in candidates)
+        return () if checked.verdict.reason else tuple(hotkey for hotkey in decided if hotkey in candidates)
 
     def _round(self, round_id: str) -> _Checked:
         """The round, computed again from its signed results unless it is the last one that was."""
@@ -93,7 +102,10 @@ class SignedOrder:
             raise bad_table(f"round {round_id} cannot be computed again ({str(error)[:200]})") from error
         if again.differences:
             raise bad_table(f"round {round_id}: {again.differences[0]}")
-        self._last = _Checked(round_id, seed_block, again.rows)
+        verdict = self.check(results)
+        if verdict.reason:
+            _log.warning("%s", verdict.sentence, extra={"action": "round_unpaid", "reason": verdict.reason})
+        self._last = _Checked(round_id, seed_block, again.rows, verdict)
         return self._last
 
     def _check(self, results: RoundResults, round_id: str) -> None:

@@ -20,7 +20,16 @@ from .corpus_check import public_competitions
 from .faults import Cancelled, EntryStuck, ProgramFault, unexpected_errors_as_stuck
 from .hiding import PRIVATE_FOLDER, make_private, recipe_sha256, shown_line, signal_sha256
 from .job_results import result_of
-from .opening import OpenedMaterial, commitment_to, is_public, material_digest, opened, opened_private, retirement
+from .opening import (
+    OpenedMaterial,
+    commitment_to,
+    is_public,
+    material_digest,
+    opened,
+    opened_private,
+    retirement,
+    roots_of,
+)
 from .outcome import RoundOutcome
 from .plan import BegunRound, RoundPlan, plan_facts
 from .progress import Event
@@ -75,6 +84,7 @@ __all__ = [
     "replayed",
     "result_of",
     "retirement",
+    "roots_of",
     "score_files",
     "shown_line",
     "signal_sha256",

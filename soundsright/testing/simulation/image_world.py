@@ -50,6 +50,7 @@ from soundsright.services.executor import (
     ImageJudge,
     ImageMeter,
     ImageOrder,
+    ResultsCheck,
     SignedOrder,
 )
 from soundsright.services.http import Health
@@ -311,7 +312,8 @@ class ImageValidator:
         context = PaymentContext(
             EmissionRules({"executor": 1.0}), BURNS, chain, account, state, records, clock, self.health
         )
-        order = SignedOrder(table, EXECUTOR_HOTKEY, ORGANISER, is_simulated_signature)
+        check = ResultsCheck(ORGANISER, chain, Material(), pays_on_public=True)
+        order = SignedOrder(table, EXECUTOR_HOTKEY, ORGANISER, is_simulated_signature, check)
         self.system = ExecutorSubsystem(
             board, table, RULES, clock=clock, health=self.health, order=order_view(order)
         )

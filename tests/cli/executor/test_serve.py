@@ -59,7 +59,7 @@ metrics = { ESTOI = 1.0 }
 class Subnet:
     """A chain and a coordinator, and two models in a folder that stand in for images."""
 
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, material: Material | None = None) -> None:
         self.rules = folder / "rules.toml"
         self.rules.write_text(WITHOUT[: WITHOUT.index("[[competition]]")] + RULES)
         self.chain: LocalChain
@@ -79,7 +79,7 @@ class Subnet:
                 organiser.executor,
                 organiser.competitions,
                 clips=CLIPS,
-                corpus_digest=material_digest(Material()),
+                corpus_digest=material_digest(material or Material()),
                 executors=frozenset({OWNER.address}),
             )
         )

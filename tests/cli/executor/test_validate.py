@@ -23,7 +23,7 @@ from soundsright.services.http import HttpService, listening, sign_answers
 from soundsright.testing.fakechain.http import served_chain
 from tests.ports import free_port
 from tests.rules.test_systems import WITHOUT
-from tests.services.executor.signed_rounds import signed_round
+from tests.services.executor.signed_rounds import ROUND, SEED_BLOCK, signed_round
 from tests.services.executor_api.executors import OWNER, VICTOR, MemoryExecutor, app_of
 from tests.services.subnet_api.subnet_bench import ALICE, BOB, Bench, bench, image
 
@@ -46,7 +46,7 @@ class Services:
         self.chain.appoint(OWNER.address)
         for key in (VICTOR, ALICE, BOB, BURN):
             self.chain.register(key.address, stake=5_000.0, permit=key is VICTOR)
-        self.chain.advance(3)
+        self.chain.advance(SEED_BLOCK)
         board = self.coordinator.app()
         sign_answers(board, OWNER.sign)
         self.subnet_url, self.executor_url = (self._served(stack, app) for app in (board, app_of(self.executor)))
@@ -61,7 +61,9 @@ class Services:
         """Alice and Bob submit, and a round finds Alice's image better."""
         coordinator = self.coordinator.coordinator
         alice, bob = (coordinator.submit(key.address, key.address, str(image())).submission for key in (ALICE, BOB))
-        self.executor.shown, results = signed_round({alice: 0.8, bob: 0.5}, OWNER)
+        self.executor.shown, results = signed_round(
+            {alice: 0.8, bob: 0.5}, OWNER, block_hash=self.chain.block_hash(SEED_BLOCK)
+        )
         self.executor.envelopes[self.executor.shown.round_id] = results
 
 
@@ -93,6 +95,8 @@ def validate(
             "BURN_HOTKEY": BURN.address,
             "SUBNET_API_URL": services.subnet_url,
             "EXECUTOR_API_URL": services.executor_url,
+            "SOUNDSRIGHT_SPEECH": "recordings",
+            "SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS": "true",
         }
         for name, value in (right | settings).items():
             monkeypatch.setenv(name, value)
@@ -113,6 +117,23 @@ def test_a_dry_run_prints_the_weights_and_sets_none(validate: Run, services: Ser
     expected = f" 0.65000  {BURN.address}\n 0.35000  {ALICE.address}\n"
     assert out == f"Dry run: these weights would be set.\n{expected}"
     assert services.chain.weights(VICTOR.address) == {}
+
+
+def test_nobody_is_paid_on_recordings_that_it_does_not_know(validate: Run, services: Services) -> None:
+    services.publish()
+    code, out, err = validate("--dry-run", SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS="false")
+    assert code == 0, err
+    assert out == f"Dry run: these weights would be set.\n 1.00000  {BURN.address}\n"
+    assert "Warning: Nobody is paid in" in err
+    assert f"Nobody is paid on round {ROUND}, because its recordings may be public" in err
+
+
+def test_a_round_of_another_hash_than_the_chains_is_not_paid(validate: Run, services: Services) -> None:
+    services.publish()
+    services.executor.envelopes[ROUND] = signed_round({}, OWNER)[1]
+    code, out, err = validate("--dry-run")
+    assert (code, out) == (1, "")
+    assert "and the chain has" in err
 
 
 def test_it_sets_the_weights_until_it_is_stopped(validate: Run, services: Services) -> None:

@@ -17,22 +17,29 @@ from soundsright.services.executor.publishing import Table
 from soundsright.services.executor.results import MeasuredEntry, RoundResults, signed_results
 
 CLIPS = 24
-ROUND = "images-180"
+SEED_BLOCK = 180 * len(PUBLISHED)
+"""A block in which it is the turn of the first competition."""
+ROUND = f"images-{SEED_BLOCK}"
 
 
 def signed_round(
-    qualities: Mapping[SubmittedImage, float], key: Hotkey, *, speed: float = 1.0, reference_s: float | None = None
+    qualities: Mapping[SubmittedImage, float],
+    key: Hotkey,
+    *,
+    speed: float = 1.0,
+    reference_s: float | None = None,
+    block_hash: str = "0x" + "5" * 64,
 ) -> tuple[PublishedTable, bytes]:
     """The table and the signed results of a round whose images have these qualities, from 0 to 1.
 
-    On a machine of twice the speed, runs take half as long.
+    On a machine of twice the speed, runs take half as long. `block_hash` is that of the seed's block.
     """
     published = files("soundsright").joinpath("rulesets/published.toml").read_text()
     organiser = organiser_of_toml(published, source="published.toml", now_s=0.0)
     competition = PUBLISHED[0]
     judged = JudgedSet(ExecutorRules(), organiser.ruleset, competition.metric_weights, _clips(0.2))
     judge = ImageJudge(judged)
-    challenge = Challenge(ROUND, 180, f"0x{180:064x}", competition.id, CLIPS, "c" * 64)
+    challenge = Challenge(ROUND, SEED_BLOCK, block_hash, competition.id, CLIPS, "c" * 64)
     measured = {
         submission: _measured(quality, 6.0 / speed, reference_s) for submission, quality in qualities.items()
     }

@@ -32,7 +32,7 @@ def results(
     *,
     key: Hotkey = EXECUTOR,
     change: Callable[[dict[str, Any]], object] = lambda _document: None,
-    **machine: float,
+    **machine: Any,
 ) -> RoundResults:
     """The results of a round. `change` changes the document before it is signed."""
     raw = signed_round(qualities, key, **machine)[1]

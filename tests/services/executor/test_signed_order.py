@@ -16,7 +16,7 @@ from soundsright.core.errors import PeerUnavailable
 from soundsright.core.executor_rules import ExecutorRules
 from soundsright.core.images import ImageRow, PublishedTable
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
-from soundsright.services.executor import SignedOrder, order_of_rows
+from soundsright.services.executor import SignedOrder, Verdict, order_of_rows
 from soundsright.services.records import EXECUTOR_RESULTS, sign_document
 from soundsright.testing.image_services import ScriptedTable
 from tests.services.executor.world import COMPETITION, RULES, Account, Judge, World, entry, valid_signature
@@ -42,7 +42,9 @@ class Scene:
         self.organiser = world.context.organiser
 
     def order(self, organiser: CompetitionRules | None = None, signer: str = Account.address) -> SignedOrder:
-        return SignedOrder(self.service, signer, organiser or self.organiser, valid_signature, Judge)
+        return SignedOrder(
+            self.service, signer, organiser or self.organiser, valid_signature, lambda _results: Verdict(), Judge
+        )
 
     def change(self, change: Callable[[dict[str, Any]], object]) -> None:
         """Change the results of the last round, and sign them again as the executor would."""

@@ -5,8 +5,10 @@ An image `lab/q70-t3` has the quality 0.70 and needs 3 s for each run.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,14 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.sources import ImageRef
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.ranking import efficiency_score
+from soundsright.services.executor.checking import ResultsCheck
 from soundsright.services.executor.context import ExecutorContext, JudgedSet, JudgeOf
+from soundsright.services.executor.redrawing import Redrawing
+from soundsright.services.executor.results import RoundResults, open_results
 from soundsright.services.executor.run_records import MeasurementLog, RunStep, StepLog
 from soundsright.services.executor.service import ExecutorService
 from soundsright.services.executor.store import ExecutorStore
+from soundsright.services.records import EXECUTOR_RESULTS, sign_document
 from soundsright.services.rounds import ClipSet, draw_to_disk, material_digest, score_files
 from soundsright.testing import (
     Behaviour,
@@ -201,10 +207,11 @@ class World:
     only: tuple[str, ...] = ()
     judge_of: JudgeOf = Judge
     clips: int = CLIPS
+    material: Material = field(default_factory=Material)
 
     def __post_init__(self) -> None:
         self.meter, self.sandbox = Meter(self.rules), Sandbox()
-        self.board = Board(self.chain, self.rules, material_digest(Material()))
+        self.board = Board(self.chain, self.rules, material_digest(self.material))
         self.board.clips = self.clips
         self.problems: list[str] = []
         self.context = ExecutorContext(
@@ -215,15 +222,40 @@ class World:
             Account(),
             ImageHub(self.folder),
             self.sandbox,
-            InlinePool({draw_to_disk: draw_fake_clips, score_files: score_fake_clip}),
+            self.pool(),
             self.clock,
             lambda _competition: self.meter,
             self.judge_of,
             self.folder,
+            material=self.material,
             machine={"cpu": "fake"},
             only=self.only,
         )
         self.service = ExecutorService(self.context, problem=self._problem)
+
+    def pool(self) -> InlinePool:
+        """A pool that scores fake clips, and draws them too unless the material is private."""
+        fakes: dict[Any, Any] = {score_files: score_fake_clip}
+        return InlinePool(fakes if self.material.is_private else {draw_to_disk: draw_fake_clips, **fakes})
+
+    def check(self, material: Material | None = None, *, pays_on_public: bool = False) -> ResultsCheck:
+        """A validator's check of the executor's results. It has the executor's material, or another one."""
+        return ResultsCheck(
+            self.context.organiser,
+            self.chain,  # type: ignore[arg-type]
+            self.material if material is None else material,
+            pays_on_public,
+            redrawing=Redrawing(self.folder / "check", lambda: nullcontext(self.pool())),
+        )
+
+    def results(self, change: Callable[[dict[str, Any]], object] = lambda _document: None) -> RoundResults:
+        """The signed results of the last round, with a change that the executor signed."""
+        raw = self.service.results(self.service.table().round_id)
+        assert raw is not None
+        document = json.loads(json.loads(raw)["document"])
+        change(document)
+        signed = sign_document(EXECUTOR_RESULTS, document, Account())
+        return open_results(signed.encode(), valid_signature=valid_signature)
 
     def _problem(self, sentence: str | None) -> None:
         if sentence is not None:

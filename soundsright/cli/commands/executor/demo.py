@@ -213,8 +213,10 @@ def _run(folder: Path, programs: Programs, images: _Images) -> None:
         EXECUTOR_API_URL=_url(ports[1]),
         SOUNDSRIGHT_RULESET=str(folder / "rules.toml"),
         SOUNDSRIGHT_SPEECH="recordings",
+        SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS="true",
         EXECUTOR_CLIPS=str(_CLIPS),
     )
+    click.echo("The demo pays on the shipped recordings, which an image could contain. Do not do so for money.")
     click.echo("Starting the coordinator, the executor and two validators")
     programs.start(
         "coordinator",

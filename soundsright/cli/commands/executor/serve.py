@@ -33,6 +33,7 @@ SETTINGS = (
     *("use_docker", "soundsright_sandbox", "soundsright_model_python", "soundsright_trust", "soundsright_runtime"),
     *("soundsright_registries", "soundsright_corpus", "soundsright_corpus_key", "soundsright_speech"),
     *("openai_api_key", "openai_tts_model", "soundsright_speech_max_usd", "soundsright_workers"),
+    *("soundsright_clips", "round_time_of_day", "round_every_days", "round_first_day"),
     *("soundsright_kept_rounds", "subnet_api_url", "subnet_api_hotkey", "executor_api_hotkey", "executor_host"),
     *("executor_port", "executor_state", "executor_competition", "executor_gpus", "executor_validators"),
     "executor_base_image",
@@ -152,6 +153,7 @@ def _context(
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.state import SqlRecords
     from soundsright.cli.shared.executor_parts import executor_material, opened_parts
+    from soundsright.cli.shared.opening import schedule_of
     from soundsright.core.executor_rules import executor_rules
     from soundsright.services.executor import ExecutorContext, ExecutorStore, ImageJudge
 
@@ -173,6 +175,8 @@ def _context(
         material=executor_material(settings, organiser),
         machine=parts.machine,
         only=settings.executor_competitions,
+        schedule=schedule_of(settings, organiser),
+        round_clips=settings.soundsright_clips,
         workers=workers,
         kept_rounds=settings.soundsright_kept_rounds,
         cancelled=cancelled,

@@ -16,6 +16,7 @@ from soundsright.cli.shared.executor_payment import (
     executor_subsystems,
 )
 from soundsright.cli.shared.options import env_file_option, option, poll_option
+from soundsright.cli.shared.public_recordings import warn_of_public_recordings
 from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.cli.shared.validator_state import opened_state
 from soundsright.config import ValidatorSettings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from soundsright.adapters.peers import Hotkey
     from soundsright.core.competition_rules import CompetitionRules
+    from soundsright.core.material import Material
     from soundsright.core.ports import LiveChain
     from soundsright.services.http import HttpService
     from soundsright.services.validator import PayingService, PaymentContext
@@ -50,6 +52,17 @@ _SETTINGS = (
     "subnet_api_hotkey",
     "executor_api_url",
     "executor_api_hotkey",
+    "soundsright_corpus",
+    "soundsright_corpus_key",
+    "soundsright_pay_on_public_corpus",
+    "soundsright_speech",
+    "openai_api_key",
+    "openai_tts_model",
+    "soundsright_speech_max_usd",
+    "soundsright_workers",
+    "round_time_of_day",
+    "round_every_days",
+    "round_first_day",
 )
 
 
@@ -117,8 +130,9 @@ def _serve(
     """Set weights until a signal stops it; with `dry_run`, print them once."""
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.state import SqlRecords
-    from soundsright.cli.shared.opening import health_socket
+    from soundsright.cli.shared.opening import health_socket, schedule_of
     from soundsright.cli.shared.stopping import stopped_by_signals
+    from soundsright.services.executor import material_of_round
     from soundsright.services.http import Health
     from soundsright.services.validator import PayingService, PaymentContext, sole_process
 
@@ -140,7 +154,12 @@ def _serve(
             settings.weights_every_blocks,
             poll_s,
         )
-        service = PayingService(context, executor_subsystems(settings, organiser, context))
+        material, schedule = _material(settings, organiser), schedule_of(settings, organiser)
+        pays = settings.soundsright_pay_on_public_corpus
+        warn_of_public_recordings(
+            material_of_round(material, schedule, clock.now()), organiser.competitions, pays=pays
+        )
+        service = PayingService(context, executor_subsystems(settings, organiser, context, material, schedule))
         with sole_process(state, "validator", clock=clock, lost=stop.set):
             if dry_run:
                 _print_weights(service, stop)
@@ -149,6 +168,21 @@ def _serve(
             api = _health_api(settings, context, service, sock).start()
             service.run(stop)
         api.close()
+
+
+def _material(settings: ValidatorSettings, organiser: CompetitionRules) -> Material:
+    """What this validator has of the executor's recordings and speech, to draw its sets again.
+
+    Raises:
+        UsageError: a speech that the settings name is not installed or has no key.
+    """
+    from soundsright.cli.shared.speech_settings import speech_of
+    from soundsright.core.material import Material
+
+    speech = speech_of(settings, organiser, organiser.competitions)
+    return Material(
+        settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech, noise=organiser.noise
+    )
 
 
 def _health_api(

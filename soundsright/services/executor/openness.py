@@ -1,0 +1,130 @@
+"""The recordings of a round's set: whether anybody may have heard them, and who committed to them when.
+
+Ordinary rounds pay nobody on recordings that anybody may have heard, because a model can contain them. The same
+holds for images. An executor says in its signed results what its set was drawn from. Blocks are counted, times are
+in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from soundsright.core.competition import Competition
+from soundsright.core.corpus_commitment import corpus_commitment_in
+from soundsright.core.errors import HistoryGone, InfrastructureFault
+from soundsright.core.material import Material
+from soundsright.core.ports import LiveChain
+from soundsright.core.schedule import Schedule
+from soundsright.core.submission import Commitment
+from soundsright.services.executor.executor_steps import MaterialStep
+from soundsright.services.rounds import commitment_to, public_competitions, roots_of
+
+
+def material_of_round(material: Material, schedule: Schedule | None, time_s: float) -> Material:
+    """The material of a round whose seed's block has that time.
+
+    A private corpus has recordings for each of the organiser's ordinary rounds. The last ordinary round that
+    started before the seed's block decides which of them are used.
+    """
+    if not material.is_private:
+        return material
+    number = None if schedule is None else schedule.last_started(time_s)
+    return replace(material, round_number=0 if number is None else number)
+
+
+def committed_block(chain: LiveChain, hotkey: str, roots: Collection[str], before: int) -> int | None:
+    """The block before `before` in which a hotkey committed to one of the `roots` of a corpus; None if it did not.
+
+    Raises:
+        ChainUnavailable: the chain does not answer.
+        HistoryGone: the hotkey has committed again since, and the chain no longer knows the state of that time.
+    """
+    own = _commitment_of(chain.commitments(), hotkey)
+    if own is None or own.block >= before:
+        own = _commitment_of(chain.snapshot(before - 1).commitments, hotkey)
+    named = None if own is None else corpus_commitment_in(own.digest)
+    return own.block if own is not None and named is not None and named.root in roots else None
+
+
+def material_step(
+    material: Material, competition: Competition, chain: LiveChain, hotkey: str, digest: str, seed_block: int
+) -> MaterialStep:
+    """What an executor says of its recordings. `material` is that of the round, `digest` the challenge's.
+
+    Raises:
+        UsageError: there is no corpus, or it cannot be read.
+        ChainUnavailable: the chain does not answer.
+    """
+    speech = material.speech_for(competition.sample_rate_hz)
+    committed = None
+    if material.is_private:
+        try:
+            committed = committed_block(chain, hotkey, roots_of(material), seed_block)
+        except HistoryGone:
+            committed = None  # Validators look for themselves.
+    return MaterialStep(
+        digest,
+        bool(public_competitions(material, (competition,))),
+        {} if speech is None else dict(speech.facts),
+        material.round_number,
+        committed,
+    )
+
+
+def commit_to_corpus(chain: LiveChain, hotkey: str, material: Material, clips: int) -> str:
+    """Commit an executor's hotkey to its private corpus, unless it is. Returns why it is not; empty if it is.
+
+    `material` is that of the present round. Validators pay only on recordings that were committed before the seed's
+    block: otherwise an executor could choose among several corpora when it knows the seed.
+
+    Raises:
+        ChainUnavailable: the chain does not answer.
+        UsageError: the corpus cannot be read.
+    """
+    if not material.is_private:
+        return ""
+    own = _commitment_of(chain.commitments(), hotkey)
+    named = None if own is None else corpus_commitment_in(own.digest)
+    if named is not None and named.root == roots_of(material)[0]:
+        return ""
+    result = chain.publish(hotkey, commitment_to(material, clips).text)
+    if result.ok:
+        return ""
+    return (
+        f"The chain refused the commitment to the corpus: {result.message or result.code}. Until it is committed,"
+        " validators pay nobody"
+    )
+
+
+def possible_corpus_rounds(chain: LiveChain, schedule: Schedule | None, seed_block: int) -> frozenset[int]:
+    """The numbers that the ordinary round of a seed's block can have: one, or two near the start of a round.
+
+    A node that is not an archive may no longer know the time of the block. Then its time is estimated from that of
+    the last final block, to within a tenth of the time between the two and a minute.
+
+    Raises:
+        InfrastructureFault: the chain does not answer.
+    """
+
+    def number_at(time_s: float) -> int:
+        number = None if schedule is None else schedule.last_started(time_s)
+        return 0 if number is None else number
+
+    try:
+        return frozenset({number_at(chain.timestamp_s(seed_block))})
+    except InfrastructureFault:
+        head = chain.finalized().number
+        head_s = chain.timestamp_s(head)
+        recent = max(0, head - _RECENT_BLOCKS)
+        block_s = (head_s - chain.timestamp_s(recent)) / max(1, head - recent)
+        passed_s = (head - seed_block) * block_s
+        around_s = 0.1 * passed_s + 60.0
+        return frozenset(number_at(head_s - passed_s + each) for each in (-around_s, 0.0, around_s))
+
+
+_RECENT_BLOCKS = 100
+
+
+def _commitment_of(commitments: Sequence[Commitment], hotkey: str) -> Commitment | None:
+    return next((each for each in commitments if each.hotkey == hotkey), None)
