@@ -71,8 +71,10 @@ def executor_subsystems(
     from soundsright.adapters.peers import valid_signature
     from soundsright.cli.shared.executor_services import ServiceHotkeys
     from soundsright.core.executor_rules import ExecutorRules
-    from soundsright.services.executor import ExecutorSubsystem, ResultsCheck, SignedOrder
+    from soundsright.services.executor import ExecutorSubsystem, ResultsCheck, SeenRounds, SignedOrder
 
+    if context.records is None:
+        raise ValueError("the executor's system needs the records of the state")
     hotkeys = ServiceHotkeys(settings, context.chain)
     board, table = executor_clients(settings, hotkeys, context.account)
     check = ResultsCheck(
@@ -83,9 +85,14 @@ def executor_subsystems(
         schedule,
         _redrawing(settings),
     )
-    order = SignedOrder(table, hotkeys.executor, organiser, valid_signature, check)
+    seen = SeenRounds(context.records)
+    order = SignedOrder(table, hotkeys.executor, organiser, valid_signature, check, seen)
     rules = organiser.executor or ExecutorRules()
-    return (ExecutorSubsystem(board, table, rules, clock=context.clock, health=context.health, order=order),)
+    return (
+        ExecutorSubsystem(
+            board, table, rules, clock=context.clock, health=context.health, order=order, records=context.records
+        ),
+    )
 
 
 def _redrawing(settings: ValidatorSettings) -> Redrawing:

@@ -1,6 +1,6 @@
 from . import executor_steps
 from .calibration import Reference, ReferenceModel, built_in_reference
-from .checking import ResultsCheck, Verdict
+from .checking import ResultsCheck, RoundCheck, Verdict
 from .comparing import ComparedTime, Comparison, compared, differences_from_rules
 from .context import ExecutorContext, JudgedSet
 from .judging import ImageJudge
@@ -13,6 +13,7 @@ from .redrawing import Redrawing
 from .results import MeasuredEntry, RoundResults, open_results
 from .run_records import MeasurementLog, ReferenceStep, RunStep, StepLog
 from .scored_clips import unprocessed_results
+from .seen_rounds import SeenRounds
 from .service import ExecutorService
 from .signed_order import SignedOrder
 from .store import SUBMISSIONS, ExecutorStore
@@ -43,9 +44,11 @@ __all__ = [
     "ReferenceModel",
     "ReferenceStep",
     "ResultsCheck",
+    "RoundCheck",
     "RoundResults",
     "RoundTracker",
     "RunStep",
+    "SeenRounds",
     "SignedOrder",
     "StepLog",
     "TrackedImage",

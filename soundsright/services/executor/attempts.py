@@ -70,6 +70,15 @@ class Repeated(Generic[T]):
         """Whether the work has succeeded in the block's period."""
         return block // self._every_blocks <= self._done_period
 
+    @property
+    def done_period(self) -> int:
+        """The last period in which the work has succeeded; -1 before the first."""
+        return self._done_period
+
+    def resume(self, period: int) -> None:
+        """Take the work of that period as done, because a process before this one did it."""
+        self._done_period = max(self._done_period, period)
+
     def tick(self, block: int) -> T | None:
         """Collect the result of an attempt that has ended, and start the next one if it is due.
 

@@ -7,9 +7,12 @@ program for speech, and draws the same set. What it cannot know is treated as pu
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass, replace
+from typing import Protocol
 
+from soundsright.core.canonical import canonical_json
 from soundsright.core.competition import Competition
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import ChainUnavailable
@@ -23,7 +26,7 @@ from soundsright.services.executor.openness import committed_block, possible_cor
 from soundsright.services.executor.paying import bad_table
 from soundsright.services.executor.redrawing import Redrawing
 from soundsright.services.executor.results import RoundResults
-from soundsright.services.rounds import public_competitions, roots_of
+from soundsright.services.rounds import material_digest, public_competitions, roots_of
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +40,14 @@ class Verdict:
 
     reason: str = ""
     sentence: str = ""
+
+
+class RoundCheck(Protocol):
+    """Decides whether a round is paid. `basis` names the settings that the verdict depends on."""
+
+    @property
+    def basis(self) -> str: ...
+    def __call__(self, results: RoundResults) -> Verdict: ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,23 @@ class ResultsCheck:
     pays_on_public: bool = False
     schedule: Schedule | None = None
     redrawing: Redrawing | None = None
+
+    @property
+    def basis(self) -> str:
+        """The SHA-256 of this validator's choice, recordings and speech.
+
+        Raises:
+            UsageError: there is no corpus, or it cannot be read.
+        """
+        speech = self.material.speech
+        facts = {
+            "pays_on_public": self.pays_on_public,
+            "corpus": material_digest(self.material),
+            "is_private": self.material.is_private,
+            "speech": None if speech is None else dict(speech.facts),
+            "draws": self.redrawing is not None,
+        }
+        return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
 
     def __call__(self, results: RoundResults) -> Verdict:
         """Check results whose signature is that of the executor.

@@ -15,6 +15,7 @@ from soundsright.core.errors import PeerUnavailable
 from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules, Profile
 from soundsright.core.images import ImageMetrics, ImageRow, PublishedTable, SubmittedImage
 from soundsright.ranking import RankedImage, efficiency_score, ranked_images
+from soundsright.services.executor.seen_rounds import PayableOrder
 
 SCORE_TOLERANCE = 1e-6
 """How far a row's score may be from the score that its own quality, time and memory give."""
@@ -45,19 +46,20 @@ class Reading:
                 code="bad_burn_ratio",
             )
 
+    @property
+    def hotkeys(self) -> tuple[str, ...]:
+        """The hotkeys that can be paid, best first: those that have submitted nothing else since."""
+        rows = {row.submission.hotkey: row.submission for row in self.table.rows}
+        standing = {submission.hotkey: submission for submission in self.submissions}
+        return tuple(hotkey for hotkey in self.order if standing.get(hotkey) == rows[hotkey])
+
 
 def payees_of(reading: Reading, registered: Collection[str]) -> dict[str, float]:
     """The payees of a validator: 1 - burn ratio to the best image, and nothing if no image can be paid.
 
     An image can be paid if its hotkey is `registered` and has submitted nothing else since.
     """
-    rows = {row.submission.hotkey: row.submission for row in reading.table.rows}
-    standing = {submission.hotkey: submission for submission in reading.submissions}
-    part = 1.0 - reading.burn_ratio
-    for hotkey in reading.order:
-        if hotkey in registered and standing.get(hotkey) == rows[hotkey]:
-            return {hotkey: part} if part > 0 else {}
-    return {}
+    return PayableOrder(0, 1, reading.burn_ratio, reading.hotkeys).payees(registered)
 
 
 def order_of_rows(table: PublishedTable, rules: ExecutorRules) -> tuple[str, ...]:

@@ -6,21 +6,22 @@ follow from them. The executor's own rows count only if they are the same. Block
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import RequestRefused, UsageError
 from soundsright.core.images import ImageRow, PublishedTable
 from soundsright.core.ports import ScoreTable
-from soundsright.services.executor.checking import Verdict
+from soundsright.services.executor.checking import RoundCheck, Verdict
 from soundsright.services.executor.comparing import differences_from_rules
 from soundsright.services.executor.context import JudgeOf
 from soundsright.services.executor.judging import ImageJudge
 from soundsright.services.executor.paying import SCORE_TOLERANCE, bad_table
 from soundsright.services.executor.recomputing import recomputed
 from soundsright.services.executor.results import RoundResults, open_results
+from soundsright.services.executor.seen_rounds import SeenRound, SeenRounds
 from soundsright.services.records import ValidSignature
 
 _log = logging.getLogger(__name__)
@@ -28,10 +29,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Checked:
-    """A round whose results were computed again: its seed's block, its rows from best to last, and the verdict."""
+    """A round whose results were computed again: its rows from best to last, and the verdict."""
 
     round_id: str
-    seed_block: int
     rows: tuple[ImageRow, ...]
     verdict: Verdict
 
@@ -40,15 +40,17 @@ class _Checked:
 class SignedOrder:
     """An `ImageOrder` for the executor with the hotkey `signer`, by the organiser's rules. Use one thread.
 
-    The results of a round are read and checked once. A round that is older than one before is refused. If `check`
-    finds that a round is not paid, nobody is, and the share burns as in ordinary rounds.
+    The results of a round are read and checked once. A round that is older than one before is refused, and so are
+    other results of the same round; `seen` keeps both over a restart. If `check` finds that a round is not paid,
+    nobody is, and the share burns as in ordinary rounds.
     """
 
     table: ScoreTable
     signer: str
     organiser: CompetitionRules
     valid_signature: ValidSignature
-    check: Callable[[RoundResults], Verdict]
+    check: RoundCheck
+    seen: SeenRounds
     judge_of: JudgeOf = ImageJudge
     _last: _Checked | None = field(default=None, init=False)
 
@@ -58,12 +60,12 @@ class SignedOrder:
         Raises:
             PeerUnavailable: `bad_table`, if the table and the signed results contradict each other; or the executor
                 does not answer.
-            InfrastructureFault: the chain does not answer, or lacks the seed's block.
+            InfrastructureFault: the chain or the state does not answer, or the chain lacks the seed's block.
         """
         candidates = {row.submission.hotkey: row for row in published.rows if row.is_winner_candidate}
         if not published.round_id:
-            if self._last is not None:
-                raise bad_table(f"it is of no round, after round {self._last.round_id}")
+            if (newest := self.seen.newest()) is not None:
+                raise bad_table(f"it is of no round, after round {newest.round_id}")
             if candidates:
                 raise bad_table("it has scores of no round")
             return ()
@@ -93,20 +95,40 @@ class SignedOrder:
         except (RequestRefused, UsageError) as error:
             raise bad_table(f"the results of round {round_id} cannot be used ({error})") from error
         self._check(results, round_id)
-        seed_block = results.challenge.seed_block
-        if last is not None and seed_block < last.seed_block:
-            raise bad_table(f"round {round_id} is older than round {last.round_id}, which it showed before")
+        sha256 = hashlib.sha256(raw).hexdigest()
+        newest = self.seen.newest()
+        self._check_order(results, sha256, newest)
         try:
             again = recomputed(results, self.judge_of)
         except ValueError as error:
             raise bad_table(f"round {round_id} cannot be computed again ({str(error)[:200]})") from error
         if again.differences:
             raise bad_table(f"round {round_id}: {again.differences[0]}")
-        verdict = self.check(results)
+        basis = self.check.basis
+        if newest is not None and (newest.results_sha256, newest.basis) == (sha256, basis):
+            verdict = Verdict(newest.reason, newest.sentence)
+        else:
+            verdict = self.check(results)
         if verdict.reason:
             _log.warning("%s", verdict.sentence, extra={"action": "round_unpaid", "reason": verdict.reason})
-        self._last = _Checked(round_id, seed_block, again.rows, verdict)
+        seed_block = results.challenge.seed_block
+        self.seen.keep(SeenRound(round_id, seed_block, sha256, basis, verdict.reason, verdict.sentence))
+        self._last = _Checked(round_id, again.rows, verdict)
         return self._last
+
+    def _check_order(self, results: RoundResults, sha256: str, newest: SeenRound | None) -> None:
+        """Check that the round is not older than the newest one, and that its results are still the same.
+
+        Raises:
+            PeerUnavailable: `bad_table`, if it is, or they are not.
+        """
+        if newest is None:
+            return
+        seed_block, round_id = results.challenge.seed_block, results.round_id
+        if seed_block < newest.seed_block:
+            raise bad_table(f"round {round_id} is older than round {newest.round_id}, which it showed before")
+        if seed_block == newest.seed_block and sha256 != newest.results_sha256:
+            raise bad_table(f"it shows other results of round {round_id} than before")
 
     def _check(self, results: RoundResults, round_id: str) -> None:
         """Check that the results are of this executor and round, by the organiser's rules.

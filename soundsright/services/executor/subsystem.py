@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from soundsright.core.errors import PeerUnavailable, RequestRefused, SoundsRightError
 from soundsright.core.executor_rules import ExecutorRules
-from soundsright.core.ports import Clock, Neuron, ScoreTable, SubmissionBoard
+from soundsright.core.ports import Clock, Neuron, Records, ScoreTable, SubmissionBoard
 from soundsright.services.executor.attempts import Repeated
-from soundsright.services.executor.paying import ImageOrder, Reading, payees_of
+from soundsright.services.executor.paying import ImageOrder, Reading
+from soundsright.services.executor.seen_rounds import PayableOrder, keep_order, last_order
 from soundsright.services.http import Health
 
 EXECUTOR = "executor"
@@ -32,7 +33,8 @@ class ExecutorSubsystem:
     """A `Subsystem` of a validator, named `executor`. Use one thread.
 
     `order` ranks the table's images. If the submissions cannot be handed on, `/readyz` shows it as
-    `executor.update`, and the table is paid nevertheless.
+    `executor.update`, and the table is paid nevertheless. What is read in a period is kept in `records`, so a
+    validator that is restarted pays the same until the period ends.
     """
 
     name = EXECUTOR
@@ -46,6 +48,7 @@ class ExecutorSubsystem:
         order: ImageOrder,
         clock: Clock,
         health: Health,
+        records: Records,
     ) -> None:
         self._board = board
         self._table = table
@@ -53,7 +56,10 @@ class ExecutorSubsystem:
         self._health = health
         self._updates = Repeated("update", self._hand_on, every_blocks=rules.update_blocks, clock=clock)
         self._readings = Repeated("reading", self._read, every_blocks=rules.weight_blocks, clock=clock)
-        self._reading: Reading | None = None
+        self._every_blocks = rules.weight_blocks
+        self._records = records
+        self._resumed = False
+        self._payable: PayableOrder | None = None
         self._payees: Mapping[str, float] | None = None
 
     def tick(self, finalized: int, neurons: Sequence[Neuron]) -> None:
@@ -61,14 +67,31 @@ class ExecutorSubsystem:
 
         Raises:
             PeerUnavailable: the board or the executor could not be read at the last attempt.
+            StateUnavailable: the state does not answer.
         """
+        self._resume()
         self._tend_updates(finalized)
         self._payees = None
         reading = self._readings.tick(finalized)
         if reading is not None:
-            self._reading = reading
-        if self._reading is not None and self._readings.is_current(finalized):
-            self._payees = payees_of(self._reading, {neuron.hotkey for neuron in neurons})
+            self._take(reading)
+        if self._payable is not None and self._readings.is_current(finalized):
+            self._payees = self._payable.payees({neuron.hotkey for neuron in neurons})
+
+    def _resume(self) -> None:
+        """Take over what the process before this one read last."""
+        if self._resumed:
+            return
+        last = last_order(self._records)
+        if last is not None and last.every_blocks == self._every_blocks:
+            self._payable = last
+            self._readings.resume(last.period)
+        self._resumed = True
+
+    def _take(self, reading: Reading) -> None:
+        period = self._readings.done_period
+        self._payable = PayableOrder(period, self._every_blocks, reading.burn_ratio, reading.hotkeys)
+        keep_order(self._records, self._payable)
 
     def payees(self) -> Mapping[str, float] | None:
         """The winner with its part, or nobody. None until the table of this period was read."""

@@ -51,6 +51,7 @@ from soundsright.services.executor import (
     ImageMeter,
     ImageOrder,
     ResultsCheck,
+    SeenRounds,
     SignedOrder,
 )
 from soundsright.services.http import Health
@@ -313,9 +314,9 @@ class ImageValidator:
             EmissionRules({"executor": 1.0}), BURNS, chain, account, state, records, clock, self.health
         )
         check = ResultsCheck(ORGANISER, chain, Material(), pays_on_public=True)
-        order = SignedOrder(table, EXECUTOR_HOTKEY, ORGANISER, is_simulated_signature, check)
+        order = SignedOrder(table, EXECUTOR_HOTKEY, ORGANISER, is_simulated_signature, check, SeenRounds(records))
         self.system = ExecutorSubsystem(
-            board, table, RULES, clock=clock, health=self.health, order=order_view(order)
+            board, table, RULES, clock=clock, health=self.health, order=order_view(order), records=records
         )
         self.service = PayingService(context, [self.system])
 

@@ -14,10 +14,11 @@ import pytest
 from soundsright.core.errors import ChainUnavailable, HistoryGone, PeerUnavailable
 from soundsright.core.material import Material
 from soundsright.core.schedule import Schedule
-from soundsright.services.executor import SignedOrder, Verdict
+from soundsright.services.executor import SeenRounds, SignedOrder, Verdict
 from soundsright.services.executor.checking import NOT_COMMITTED, PUBLIC_CORPUS
 from soundsright.services.executor.openness import possible_corpus_rounds
 from soundsright.services.rounds import material_digest
+from soundsright.testing import MemoryRecords
 from soundsright.testing.image_services import ScriptedTable
 from tests.services.executor.world import START_S, Account, Judge, World, entry, valid_signature
 from tests.services.private_corpus import private_material
@@ -56,7 +57,8 @@ def order_of(world: World, **check: Any) -> tuple[str, ...]:
     assert raw is not None
     service.documents[table.round_id] = raw
     organiser = world.context.organiser
-    order = SignedOrder(service, Account.address, organiser, valid_signature, world.check(**check), judge_of=Judge)
+    seen, check_of = SeenRounds(MemoryRecords()), world.check(**check)
+    order = SignedOrder(service, Account.address, organiser, valid_signature, check_of, seen, Judge)
     return order(table)
 
 
@@ -199,6 +201,13 @@ def test_a_set_that_does_not_follow_from_the_seed_is_not_paid(world: World) -> N
         with pytest.raises(PeerUnavailable, match=words) as caught:
             check(world.results(change))
         assert caught.value.code == "bad_table"
+
+
+def test_another_choice_or_another_corpus_gives_another_basis(world: World, private: Material) -> None:
+    materials = (None, private, Material(speech=Speech()), Material(speech=Speech("2")))
+    checks = [world.check(each) for each in materials] + [world.check(pays_on_public=True)]
+    assert len({check.basis for check in checks}) == len(checks)
+    assert world.check().basis == world.check().basis
 
 
 @pytest.mark.parametrize(

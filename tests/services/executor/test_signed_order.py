@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,31 @@ import pytest
 
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.competition_rules import CompetitionRules
-from soundsright.core.errors import PeerUnavailable
+from soundsright.core.errors import ChainUnavailable, PeerUnavailable, UsageError
 from soundsright.core.executor_rules import ExecutorRules
 from soundsright.core.images import ImageRow, PublishedTable
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
-from soundsright.services.executor import SignedOrder, Verdict, order_of_rows
+from soundsright.services.executor import RoundResults, SeenRounds, SignedOrder, Verdict, order_of_rows
 from soundsright.services.records import EXECUTOR_RESULTS, sign_document
+from soundsright.testing import MemoryRecords
 from soundsright.testing.image_services import ScriptedTable
 from tests.services.executor.world import COMPETITION, RULES, Account, Judge, World, entry, valid_signature
 
 A, B = entry("Aa", 78), entry("Bb", 80)
 """B is better, by less than the judge needs to replace A."""
+
+
+@dataclass
+class Check:
+    """A check that pays every round, and counts them."""
+
+    basis: str = "settings"
+    verdict: Verdict = field(default_factory=Verdict)
+    calls: int = 0
+
+    def __call__(self, results: RoundResults) -> Verdict:
+        self.calls += 1
+        return self.verdict
 
 
 class Scene:
@@ -31,6 +45,7 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         world = World(folder)
         self.service = ScriptedTable()
+        self.records, self.check = MemoryRecords(), Check()
         self.tables: list[PublishedTable] = []
         for entries in ((A,), (A, B)):
             world.play(*entries)
@@ -43,7 +58,13 @@ class Scene:
 
     def order(self, organiser: CompetitionRules | None = None, signer: str = Account.address) -> SignedOrder:
         return SignedOrder(
-            self.service, signer, organiser or self.organiser, valid_signature, lambda _results: Verdict(), Judge
+            self.service,
+            signer,
+            organiser or self.organiser,
+            valid_signature,
+            self.check,
+            SeenRounds(self.records),
+            Judge,
         )
 
     def change(self, change: Callable[[dict[str, Any]], object]) -> None:
@@ -92,6 +113,56 @@ def test_an_older_round_is_not_paid_again(scene: Scene) -> None:
     with pytest.raises(PeerUnavailable, match="is older than round"):
         order(scene.tables[0])
     assert order(scene.tables[1]) == ("Aa", "Bb")
+
+
+@pytest.mark.parametrize("is_first_table", [True, False])
+def test_an_older_round_or_none_is_not_paid_after_a_restart_either(scene: Scene, is_first_table: bool) -> None:
+    scene.order()(scene.tables[1])
+    restarted = scene.order()
+    replayed = scene.tables[0] if is_first_table else PublishedTable("", (ImageRow(A),), "v")
+    with pytest.raises(PeerUnavailable, match=r"is older than round|of no round, after round"):
+        restarted(replayed)
+    assert restarted(scene.tables[1]) == ("Aa", "Bb")
+
+
+def test_other_results_of_a_round_than_before_are_not_paid(scene: Scene) -> None:
+    scene.order()(scene.tables[1])
+    scene.change(lambda document: document["machine"].update(cpu="another"))
+    with pytest.raises(PeerUnavailable, match="shows other results of round images-20 than before"):
+        scene.order()(scene.tables[1])
+
+
+def test_a_round_is_checked_once_also_over_a_restart(scene: Scene) -> None:
+    scene.check.verdict = Verdict("public_corpus", "Nobody is paid")
+    assert scene.order()(scene.tables[1]) == scene.order()(scene.tables[1]) == ()
+    assert scene.check.calls == 1
+    # The operator has chosen otherwise.
+    scene.check.basis, scene.check.verdict = "others", Verdict()
+    assert scene.order()(scene.tables[1]) == scene.order()(scene.tables[1]) == ("Aa", "Bb")
+    assert scene.check.calls == 2
+    scene.check.basis, scene.check.verdict = "settings", Verdict("public_corpus", "Nobody is paid")
+    assert scene.order()(scene.tables[1]) == scene.order()(scene.tables[1]) == ()
+    assert scene.check.calls == 3
+
+
+def test_what_could_not_be_checked_is_not_taken_as_seen(scene: Scene) -> None:
+    check = scene.check
+
+    class Away(Check):
+        def __call__(self, results: RoundResults) -> Verdict:
+            raise ChainUnavailable("The chain does not answer")
+
+    scene.check = Away()
+    with pytest.raises(ChainUnavailable):
+        scene.order()(scene.tables[1])
+    scene.check = check
+    assert scene.order()(scene.tables[0]) == ("Aa",)
+
+
+def test_a_damaged_record_names_the_backup(scene: Scene) -> None:
+    scene.records.append("executor:seen-rounds", "x", {"round_id": 7})
+    with pytest.raises(UsageError, match="Restore the last backup"):
+        scene.order()(scene.tables[1])
 
 
 def test_a_row_that_contradicts_the_results_pays_nobody(scene: Scene) -> None:

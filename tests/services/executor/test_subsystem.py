@@ -9,7 +9,7 @@ from soundsright.core.ports import Neuron
 from soundsright.services.executor import ExecutorSubsystem
 from soundsright.services.executor.attempts import LONGEST_ATTEMPT_S, RETRY_BLOCKS
 from soundsright.services.http import Health
-from soundsright.testing import VirtualClock
+from soundsright.testing import MemoryRecords, VirtualClock
 from soundsright.testing.image_services import ScriptedBoard, ScriptedTable
 from tests.services.executor.images import submitted
 from tests.services.executor.rows import RULES, by_rows, row
@@ -29,8 +29,19 @@ class Scene:
         self.health = Health(self.clock)
         self.health.problem("start", None)
         self.neurons = [Neuron(uid, hotkey, 0) for uid, hotkey in enumerate(hotkeys or ("A", "B"))]
+        self.records = MemoryRecords()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again with the same state."""
         self.system = ExecutorSubsystem(
-            self.board, self.table, RULES, order=by_rows, clock=self.clock, health=self.health
+            self.board,
+            self.table,
+            RULES,
+            order=by_rows,
+            records=self.records,
+            clock=self.clock,
+            health=self.health,
         )
 
     def tick(self, block: int) -> None:
@@ -67,6 +78,38 @@ def test_both_are_repeated_once_in_each_period() -> None:
     scene.tick(1_260)
     scene.tick(1_260)
     assert scene.table.calls.count("update") == scene.table.calls.count("table") == 3
+
+
+def test_a_restart_within_a_period_pays_as_if_there_had_been_none() -> None:
+    scene, other = Scene(), Scene()
+    for each in (scene, other):
+        assert each.paid_at(1_000) == {"A": 1.0}
+        # Within the period, another table, another burn ratio and another submission come.
+        each.table.publish("8", row(B, 0.9), row(A, 0.8))
+        each.board.ratio = 0.5
+        each.board.standing = (submitted("A", 900, "f"), B)
+    scene.restart()
+    scene.system.tick(1_010, scene.neurons)
+    assert scene.system.payees() == {"A": 1.0}
+    scene.settle()
+    for block in (1_010, 1_079, 1_080, 1_081):
+        assert scene.paid_at(block) == other.paid_at(block)
+    assert scene.system.payees() == {"B": 0.5}
+    # A winner that leaves gives way after a restart too.
+    scene.restart()
+    scene.neurons = scene.neurons[:1]
+    assert scene.paid_at(1_090) == {}
+
+
+def test_a_restart_in_a_later_period_reads_again() -> None:
+    scene = Scene()
+    assert scene.paid_at(1_000) == {"A": 1.0}
+    scene.table.publish("8", row(B, 0.9), row(A, 0.8))
+    scene.restart()
+    scene.system.tick(1_080, scene.neurons)
+    assert scene.system.payees() is None
+    scene.settle()
+    assert scene.paid_at(1_081) == {"B": 1.0}
 
 
 def test_a_winner_that_leaves_the_chain_gives_way_to_the_next_at_once() -> None:

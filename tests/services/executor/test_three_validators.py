@@ -52,7 +52,13 @@ class Validator:
             self.health,
         )
         self.system = ExecutorSubsystem(
-            self.board, self.table, RULES, order=by_rows, clock=self.clock, health=self.health
+            self.board,
+            self.table,
+            RULES,
+            order=by_rows,
+            records=self.records,
+            clock=self.clock,
+            health=self.health,
         )
         self.service = PayingService(context, [self.system])
 
@@ -127,6 +133,14 @@ def test_a_new_table_counts_from_the_next_period(subnet: Subnet) -> None:
     assert subnet.weights(PERIOD) == {"burn": 1.0}
 
 
+def test_a_validator_that_is_restarted_within_a_period_sets_what_the_others_set(subnet: Subnet) -> None:
+    before = subnet.weights()
+    subnet.table.publish("2", row(A, 0.0))
+    subnet.board.ratio = 0.0
+    subnet.validators[1].restart()
+    assert subnet.weights(20) == before
+
+
 @pytest.mark.parametrize("away", ["board", "table"])
 def test_while_a_service_is_away_the_last_weights_stay_and_then_they_burn(subnet: Subnet, away: str) -> None:
     before = subnet.weights()
@@ -160,7 +174,13 @@ def test_a_table_that_contradicts_itself_leaves_the_last_weights(subnet: Subnet)
 def test_the_last_payees_count_for_7200_blocks(subnet: Subnet) -> None:
     setting = Setting("A", "burn", shares={"executor": 1.0})
     system = ExecutorSubsystem(
-        subnet.board, subnet.table, RULES, order=by_rows, clock=setting.clock, health=setting.health
+        subnet.board,
+        subnet.table,
+        RULES,
+        order=by_rows,
+        records=MemoryRecords(),
+        clock=setting.clock,
+        health=setting.health,
     )
     service = paying_service(setting, system)
 
