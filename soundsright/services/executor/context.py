@@ -24,6 +24,7 @@ from soundsright.core.results import ClipResult
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import FetchedModel, Submission
+from soundsright.services.executor.copied_images import AlikeImages, alike_images
 from soundsright.services.executor.run_records import MeasurementLog
 from soundsright.services.executor.store import ExecutorStore
 from soundsright.services.rounds import PRIVATE_FOLDER, Cancelled, ClipSet
@@ -91,7 +92,7 @@ class ExecutorContext:
     `only`, challenges of other competitions are left out. `schedule` is that of the ordinary rounds, which decide
     on the recordings of a private corpus. A commitment to a corpus names the size of their sets, `round_clips`.
     `retry_pauses_s` are the pauses before the last tries of an image that this machine cannot run. `kept_rounds` is
-    the number of rounds whose audio is kept.
+    the number of rounds whose audio is kept. `alike` compares the enhanced audio of all images of a round.
     """
 
     organiser: CompetitionRules
@@ -114,6 +115,7 @@ class ExecutorContext:
     workers: int = 1
     retry_pauses_s: tuple[float, ...] = (15.0, 60.0, 240.0)
     kept_rounds: int = 3
+    alike: AlikeImages = alike_images
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     @property

@@ -177,6 +177,9 @@ class EntryRuns:
 
     def _run(self, entry: SubmittedImage, place: str) -> MeasuredImage:
         context, shared = self._context, self._shared
+        images = context.store.images
+        if (copy := images.original_of(entry)) is not None:
+            return MeasuredImage((), (), copy)
 
         def report(line: str) -> None:
             _log.info("%s (%s): %s", entry.hotkey, place, line, extra={"action": "image", "round": shared.round_id})
@@ -190,6 +193,9 @@ class EntryRuns:
             return MeasuredImage((), (), Failure(code, str(fault)[:1_000]), log=fault.log)
         except EntryRefused as refused:
             return MeasuredImage((), (), Failure(refused.code, refused.sentence[:1_000]))
+        images.remember(context.sandbox, model, entry.image.sha256)
+        if (copy := images.original_of(entry)) is not None:
+            return MeasuredImage((), (), copy)
         folder = context.round_folder(shared.round_id) / "enhanced" / entry.entry_id
         log = StepLog(context.state, shared.round_id, entry.entry_id)
         return _or_stuck(lambda: shared.meter.measure(model, shared.clips, folder, log))

@@ -8,6 +8,7 @@ Times of submission are in whole seconds since the epoch, other times in seconds
     set            the digest of the set
     measured:ENTRY the scoring runs of an image; the results of its clips are separate rows
     scored:ENTRY   the metrics of an image; they are staged until the round is published
+    copies         the images that copy an earlier submission by their layers or their output
     published      the whole table, and the signed results of the round
 """
 
@@ -121,6 +122,17 @@ class ScoredStep(steps.StepRecord):
 
 
 @dataclass(frozen=True)
+class CopiesStep(steps.StepRecord):
+    """The failures of images that copy an earlier submission, by entry id. They are found when all have run."""
+
+    failures: Mapping[str, Failure]
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Self:
+        return cls({entry_id: Failure(**failure) for entry_id, failure in facts["failures"].items()})
+
+
+@dataclass(frozen=True)
 class PublishedStep(steps.StepRecord):
     """The table after a round, best image first, and the round's signed results in their envelope.
 
@@ -159,6 +171,7 @@ SEED = steps.StepKey("seed", SeedStep)
 PARTICIPANTS = steps.StepKey("participants", ParticipantsStep)
 MATERIAL = steps.StepKey("material", MaterialStep)
 SET = steps.StepKey("set", steps.SetStep)
+COPIES = steps.StepKey("copies", CopiesStep)
 PUBLISHED = steps.StepKey("published", PublishedStep)
 
 

@@ -27,7 +27,7 @@ from soundsright.core.ports import Answer, EnergyMeter, MeteredModel, Pool, Runn
 from soundsright.core.results import ClipResult, Failure
 from soundsright.core.submission import FetchedModel
 from soundsright.services.executor.calibration import Reference, is_steady
-from soundsright.services.executor.run_records import MeasurementLog, ReferenceStep, RunStep
+from soundsright.services.executor.run_records import MeasurementLog, ReferenceStep, RunStep, attempt_folder
 from soundsright.services.executor.scored_clips import scored_clips
 from soundsright.services.rounds import Cancelled, ClipSet, flush_files, make_folder, write_wav
 
@@ -79,7 +79,7 @@ class ImageMeter:
         before_s = self._reference_s(log, 0)
         reference_s, attempt, unsteady = before_s, 1, False
         while True:
-            steps = _Attempt(self, model, clips, runs, folder / f"attempt-{attempt}", attempt, log).steps()
+            steps = _Attempt(self, model, clips, runs, attempt_folder(folder, attempt), attempt, log).steps()
             failure = steps[-1].failure
             if failure is not None and failure.code != ModelTimeout.code:
                 break
@@ -88,7 +88,7 @@ class ImageMeter:
             if not unsteady or attempt == MAX_ATTEMPTS:
                 break
             before_s, attempt = after_s, attempt + 1
-        scored = self._scored(clips, runs, folder / f"attempt-{attempt}", failure)
+        scored = self._scored(clips, runs, attempt_folder(folder, attempt), failure)
         return MeasuredImage(
             tuple(step.run for step in steps if step.run is not None),
             scored,

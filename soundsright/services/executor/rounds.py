@@ -8,22 +8,24 @@ Drawing the set is done again after a restart, and must give what is recorded.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from soundsright.core.competition import Competition
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.image_rounds import image_round_at
-from soundsright.core.images import Challenge, ImageRow, challenge_of
+from soundsright.core.images import Challenge, ImageRow, MeasuredImage, challenge_of
 from soundsright.core.material import Material
-from soundsright.core.results import ClipResult
+from soundsright.core.results import ClipResult, Failure
 from soundsright.core.schedule import seed_of_round
 from soundsright.services.executor import executor_steps
 from soundsright.services.executor.context import ExecutorContext, Judge, JudgedSet
+from soundsright.services.executor.copied_images import suspected_copies
 from soundsright.services.executor.entries import EntryRuns, RoundOfImages, measured_before
 from soundsright.services.executor.executor_steps import (
     UNPROCESSED,
+    CopiesStep,
     MaterialStep,
     ParticipantsStep,
     PublishedStep,
@@ -237,7 +239,9 @@ class RunningRound:
         if last is not None and last[0] == self.round_id:
             return last[1]
         standing = frozenset(context.store.standing().values())
-        entries = [self._measured_entry(row) for row in rows.values() if row.submission in standing]
+        measured = [self._measured_entry(row) for row in rows.values()]
+        checked = self._without_copies(measured, judge, clips)
+        entries = [entry for entry in checked if entry.row.submission in standing]
         results = RoundResults(
             challenge=self.challenge,
             judged=judged,
@@ -263,6 +267,39 @@ class RunningRound:
             extra={"action": "published", "round": self.round_id},
         )
         return context.store.publish(self.round_id, record)
+
+    def _without_copies(
+        self, entries: Sequence[MeasuredEntry], judge: Judge, clips: ClipSet
+    ) -> list[MeasuredEntry]:
+        """The entries, with a failure for each that copies an earlier submission."""
+        copies = self._step(executor_steps.COPIES, lambda: self._copies(entries, clips)).failures
+        checked = []
+        for entry in entries:
+            failure = copies.get(entry.row.submission.entry_id)
+            if failure is not None and entry.measured is not None:
+                measured = replace(entry.measured, failure=failure)
+                metrics = replace(judge.metrics(measured), updated_s=entry.row.metrics.updated_s)
+                entry = MeasuredEntry(replace(entry.row, metrics=metrics), measured)
+            checked.append(entry)
+        return checked
+
+    def _copies(self, entries: Sequence[MeasuredEntry], clips: ClipSet) -> CopiesStep:
+        """The copies among the images that have run. All layers that can be known are known now."""
+        context, images = self._context, self._context.store.images
+        failures: dict[str, Failure] = {}
+        ran: dict[str, MeasuredImage] = {}
+        in_order = sorted((e for e in entries if e.measured), key=lambda e: images.claim_of(e.row.submission))
+        for entry in in_order:
+            submission, measured = entry.row.submission, entry.measured
+            if measured is None or measured.failure is not None:
+                continue
+            if (copy := images.original_of(submission)) is not None:
+                failures[submission.entry_id] = copy
+            else:
+                ran[submission.entry_id] = measured
+        pairs = context.alike(clips, context.round_folder(self.round_id) / "enhanced", ran)
+        left = [entry.row.submission for entry in in_order if entry.row.submission.entry_id in ran]
+        return CopiesStep(failures | suspected_copies(left, pairs, images.claim_of))
 
     def _measured_entry(self, row: ImageRow) -> MeasuredEntry:
         entry_id = row.submission.entry_id

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
+from soundsright.core.errors import InfrastructureFault
 from soundsright.core.images import ScoringRun
 from soundsright.core.ports import StateStore
 from soundsright.core.results import Failure
@@ -100,3 +102,20 @@ class StepLog:
 
     def _reference(self, number: int) -> steps.StepKey[ReferenceStep]:
         return steps.StepKey(f"reference:{self.entry_id}:{number}", ReferenceStep)
+
+
+def attempt_folder(folder: Path, attempt: int) -> Path:
+    """The folder of an image's enhanced audio in one attempt, below the image's folder of the round."""
+    return folder / f"attempt-{attempt}"
+
+
+def last_attempt(folder: Path) -> Path:
+    """The folder of the attempt whose audio was scored: the last one, because earlier ones were unsteady.
+
+    Raises:
+        InfrastructureFault: there is none.
+    """
+    numbers = [path.name.rpartition("-")[2] for path in folder.glob("attempt-*")]
+    if not (known := [int(number) for number in numbers if number.isdecimal()]):
+        raise InfrastructureFault(f"{folder} has no enhanced audio", "Do not change the files of a running round.")
+    return attempt_folder(folder, max(known))

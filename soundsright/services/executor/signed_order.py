@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import RequestRefused, UsageError
-from soundsright.core.images import ImageRow, PublishedTable
+from soundsright.core.images import ImageRow, PublishedTable, SubmittedImage
 from soundsright.core.ports import ScoreTable
 from soundsright.services.executor.checking import RoundCheck, Verdict
 from soundsright.services.executor.comparing import differences_from_rules
@@ -80,7 +81,10 @@ class SignedOrder:
                     f"{hotkey} has the score {row.metrics.final_score:.7g}, and the results of round"
                     f" {checked.round_id} give {own.metrics.final_score:.7g}"
                 )
-        return () if checked.verdict.reason else tuple(hotkey for hotkey in decided if hotkey in candidates)
+        if checked.verdict.reason:
+            return ()
+        firsts = {min(own).hotkey for own in _by_digest(decided.values())}
+        return tuple(hotkey for hotkey in decided if hotkey in candidates and hotkey in firsts)
 
     def _round(self, round_id: str) -> _Checked:
         """The round, computed again from its signed results unless it is the last one that was."""
@@ -142,3 +146,11 @@ class SignedOrder:
             raise bad_table(f"the results of round {round_id} are those of round {results.round_id}")
         for difference in differences_from_rules(results, self.organiser):
             raise bad_table(f"round {round_id}: {difference}")
+
+
+def _by_digest(rows: Iterable[ImageRow]) -> Iterable[list[SubmittedImage]]:
+    """The submissions of each image. An executor pays the earliest; one that does not is not followed."""
+    by_digest: dict[str, list[SubmittedImage]] = {}
+    for row in rows:
+        by_digest.setdefault(row.submission.image.sha256, []).append(row.submission)
+    return by_digest.values()

@@ -25,6 +25,7 @@ from soundsright.core.images import (
 )
 from soundsright.core.ports import Clock, Records, StateStore, TakenSubmissions
 from soundsright.services.executor import executor_steps
+from soundsright.services.executor.copied_images import Claim, KnownImages
 from soundsright.services.executor.executor_steps import PublishedStep
 from soundsright.services.rounds import steps
 
@@ -40,7 +41,10 @@ Standing = Mapping[str, SubmittedImage]
 
 
 class ExecutorStore:
-    """The submissions that stand, by hotkey, and the tables of the rounds. Any thread may call any method."""
+    """The submissions that stand, by hotkey, and the tables of the rounds. Any thread may call any method.
+
+    `images` knows the layers of pulled images and finds copies. Only the executor's own thread may use it.
+    """
 
     def __init__(self, state: StateStore, records: Records, clock: Clock) -> None:
         self.state = state
@@ -48,10 +52,12 @@ class ExecutorStore:
         self._clock = clock
         self._lock = threading.Lock()
         self._standing: Standing | None = None
+        self._holders: dict[str, dict[str, Claim]] = {}
         self._updates = 0
         self._published: tuple[str, PublishedStep] | None = None
         self._is_read = False
         self._shown: tuple[object, object, PublishedTable] | None = None
+        self.images = KnownImages(records, self.holders)
 
     def take(self, submissions: Sequence[SubmittedImage]) -> TakenSubmissions:
         """Take the submissions that stand now, all or none. A hotkey that is not in the list no longer takes part.
@@ -66,7 +72,9 @@ class ExecutorStore:
             added = [entry for hotkey, entry in given.items() if before.get(hotkey) != entry]
             removed = sorted(before.keys() - given.keys())
             if added or removed:
-                self._append(added, removed)
+                taken_s = int(self._clock.now())
+                self._append(added, removed, taken_s)
+                self._hold(added, taken_s)
                 self._standing = given
         changed = sum(entry.hotkey in before for entry in added)
         return TakenSubmissions(len(given), len(added) - changed, changed)
@@ -75,6 +83,12 @@ class ExecutorStore:
         """The submission of each hotkey that stands now."""
         with self._lock:
             return dict(self._read_standing())
+
+    def holders(self, sha256: str) -> dict[str, Claim]:
+        """The hotkeys that have ever submitted the image of this digest, each with its earliest claim to it."""
+        with self._lock:
+            self._read_standing()
+            return dict(self._holders.get(sha256, {}))
 
     def published(self) -> tuple[str, PublishedStep] | None:
         """The last round that was published, and its table; None before the first."""
@@ -131,7 +145,15 @@ class ExecutorStore:
                 for hotkey in facts["removed"]:
                     standing.pop(hotkey, None)
                 standing |= {entry.hotkey: entry for entry in added}
+                self._hold(added, facts.get("taken_s"))
         return standing
+
+    def _hold(self, added: Sequence[SubmittedImage], taken_s: int | None) -> None:
+        """Note who has these images. Lists that earlier versions took do not say when."""
+        for entry in added:
+            holders = self._holders.setdefault(entry.image.sha256, {})
+            claim = Claim.of(entry, entry.submitted_s if taken_s is None else taken_s)
+            holders[entry.hotkey] = min(claim, holders.get(entry.hotkey, claim))
 
     def _all_facts(self) -> Iterator[Mapping[str, Any]]:
         position = 0
@@ -139,7 +161,7 @@ class ExecutorStore:
             yield from (row.facts for row in rows)
             position = rows[-1].position
 
-    def _append(self, added: Sequence[SubmittedImage], removed: Sequence[str]) -> None:
+    def _append(self, added: Sequence[SubmittedImage], removed: Sequence[str], taken_s: int) -> None:
         self._updates += 1
         parts = [added[start : start + _PART] for start in range(0, len(added), _PART)] or [[]]
         try:
@@ -149,6 +171,7 @@ class ExecutorStore:
                     "update": self._updates,
                     "part": number,
                     "is_last": is_last,
+                    "taken_s": taken_s,
                     "added": [entry.facts() for entry in part],
                     "removed": list(removed) if is_last else [],
                 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import ChainUnavailable, PeerUnavailable, UsageError
 from soundsright.core.executor_rules import ExecutorRules
-from soundsright.core.images import ImageRow, PublishedTable
+from soundsright.core.images import ImageRow, PublishedTable, SubmittedImage
+from soundsright.core.results import Failure
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.services.executor import RoundResults, SeenRounds, SignedOrder, Verdict, order_of_rows
 from soundsright.services.records import EXECUTOR_RESULTS, sign_document
@@ -42,12 +43,19 @@ class Check:
 class Scene:
     """Two rounds of an executor, as a validator reads them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        second: Sequence[SubmittedImage] = (A, B),
+        images: Callable[[SubmittedImage], Failure | None] | None = None,
+    ) -> None:
         world = World(folder)
+        if images is not None:
+            world.context.store.images.original_of = images  # type: ignore[method-assign,assignment]
         self.service = ScriptedTable()
         self.records, self.check = MemoryRecords(), Check()
         self.tables: list[PublishedTable] = []
-        for entries in ((A,), (A, B)):
+        for entries in ((A,), second):
             world.play(*entries)
             table = world.service.table()
             raw = world.service.results(table.round_id)
@@ -174,6 +182,16 @@ def test_a_row_that_contradicts_the_results_pays_nobody(scene: Scene) -> None:
         with pytest.raises(PeerUnavailable, match=words) as caught:
             scene.order()(replace(table, rows=(first, row)))
         assert caught.value.code == "bad_table"
+
+
+def test_of_two_hotkeys_with_one_image_only_the_first_is_paid(tmp_path: Path) -> None:
+    """Executors refuse the later one. This is for an executor that does not."""
+    first = entry("Zz", 60, at_s=1)
+    second = replace(entry("Cc", 80, at_s=2), image=replace(entry("Cc", 80).image, sha256=first.image.sha256))
+    scene = Scene(tmp_path, (first, second), images=lambda _entry: None)
+    table = scene.tables[-1]
+    assert order_of_rows(table, RULES) == ("Cc", "Zz")
+    assert scene.order()(table) == ("Zz",)
 
 
 def test_results_that_do_not_follow_from_their_runs_pay_nobody(scene: Scene) -> None:

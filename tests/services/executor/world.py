@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from soundsright.copies import DuplicateRule, Likeness
 from soundsright.core.competition import PUBLISHED, Competition
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.entry_rules import EntryRules
@@ -214,6 +215,7 @@ class World:
         self.board = Board(self.chain, self.rules, material_digest(self.material))
         self.board.clips = self.clips
         self.problems: list[str] = []
+        self.alike: list[tuple[str, str]] = []
         self.context = ExecutorContext(
             CompetitionRules(self.competitions, SOUNDSRIGHT_V3, entry_rules=self.entry_rules, executor=self.rules),
             ExecutorStore(self.state, self.records, self.clock),
@@ -229,9 +231,16 @@ class World:
             self.folder,
             material=self.material,
             machine={"cpu": "fake"},
+            alike=self._alike,
             only=self.only,
         )
         self.service = ExecutorService(self.context, problem=self._problem)
+
+    def _alike(self, _clips: ClipSet, _folder: Path, measured: Mapping[str, MeasuredImage]) -> list[Likeness]:
+        """The pairs of `alike` that took part, which are given by hotkey."""
+        by_hotkey = {entry_id.rpartition("-")[0]: entry_id for entry_id in measured}
+        pairs = [pair for pair in self.alike if by_hotkey.keys() >= set(pair)]
+        return [Likeness(by_hotkey[a], by_hotkey[b], DuplicateRule.NEAR_COPY) for a, b in pairs]
 
     def pool(self) -> InlinePool:
         """A pool that scores fake clips, and draws them too unless the material is private."""
