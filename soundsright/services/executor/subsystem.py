@@ -59,6 +59,7 @@ class ExecutorSubsystem:
         self._every_blocks = rules.weight_blocks
         self._records = records
         self._resumed = False
+        self._reading: Reading | None = None
         self._payable: PayableOrder | None = None
         self._payees: Mapping[str, float] | None = None
 
@@ -89,7 +90,7 @@ class ExecutorSubsystem:
         self._resumed = True
 
     def _take(self, reading: Reading) -> None:
-        period = self._readings.done_period
+        self._reading, period = reading, self._readings.done_period
         self._payable = PayableOrder(period, self._every_blocks, reading.burn_ratio, reading.hotkeys)
         keep_order(self._records, self._payable)
 
@@ -99,7 +100,7 @@ class ExecutorSubsystem:
 
     @property
     def reading(self) -> Reading | None:
-        """What was read last; None before that."""
+        """What this process read last; None before that."""
         return self._reading
 
     def settle(self, timeout_s: float) -> bool:

@@ -15,7 +15,8 @@ from soundsright.adapters.peers.auth import RequestGate
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.core.emission import EmissionRules
 from soundsright.core.errors import RequestRefused
-from soundsright.services.executor import ExecutorSubsystem, SignedOrder
+from soundsright.core.material import Material
+from soundsright.services.executor import ExecutorSubsystem, ResultsCheck, SeenRounds, SignedOrder
 from soundsright.services.executor_api import ExecutorAccess, executor_app
 from soundsright.services.http import Health, HttpService, listening, sign_answers
 from soundsright.services.subnet_api import subnet_app
@@ -42,11 +43,13 @@ class Validator:
         subnet = self.subnet
         health = self.health = Health(subnet.clock)
         table = HttpScoreTable(subnet.executor_url, RUNNER.address, self.key)
-        order = SignedOrder(table, RUNNER.address, ORGANISER, valid_signature)
+        check = ResultsCheck(ORGANISER, subnet.chain, Material(), pays_on_public=True)
+        seen = SeenRounds(self.records)
+        order = SignedOrder(table, RUNNER.address, ORGANISER, valid_signature, check, seen)
         board = HttpSubmissionBoard(subnet.board_url, OWNER.address, self.key)
         assert ORGANISER.executor is not None
         self.system = ExecutorSubsystem(
-            board, table, ORGANISER.executor, order=order, clock=subnet.clock, health=health
+            board, table, ORGANISER.executor, order=order, records=self.records, clock=subnet.clock, health=health
         )
         emission = EmissionRules({"executor": 1.0})
         ports = subnet.chain, self.key, self.state, self.records, subnet.clock
