@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from soundsright.core.audio import Audio
 from soundsright.core.competition import PUBLISHED
@@ -21,6 +23,9 @@ LOUDNESS_GAP = PluggedMetric(
     Metric("LEVEL_GAP", "Level gap", "dB", Direction.LOWER_IS_BETTER, 0.0, 60.0, 60.0, (16_000,), False, "a test"),
     lambda clean, enhanced, noisy: 20 * math.log10(np.std(clean.samples) / np.std(enhanced.samples)),
 )
+
+
+PAID = sorted({name for competition in PUBLISHED for name in competition.metric_weights})
 
 
 @pytest.fixture
@@ -104,3 +109,11 @@ def test_an_entry_point_with_a_name_in_use_is_refused(install: Callable[..., Non
     install(name="plugin_mine", code=code, mine="plugin_mine:stoi")
     with pytest.raises(UsageError, match=r"Two metrics are called 'STOI'.*'mine'"):
         known_metrics()
+
+
+@given(st.sampled_from(PAID), st.floats(-60.0, 100.0), st.floats(-4e-11, 4e-11))
+def test_a_difference_below_the_rounding_changes_no_score(name: str, value: float, difference: float) -> None:
+    """So no decision, which reads only scores, depends on the last bits of a mathematics library."""
+    each = METRICS[name]
+    score = each.bounded(value)
+    assert each.bounded(score + difference) == score
