@@ -47,6 +47,9 @@ from .results import (
     ScoreLine,
 )
 from .reveal import REVEAL_SCHEMA, RevealDocument, SignedReveal, open_reveal, reveal_document, sign_reveal
+from .round_bundle import RoundBundle, open_bundle
+from .round_document import ROUND, OpenedRound, RoundDocument
+from .round_making import RECORD, RoundRecord, round_record, write_record
 from .runs import (
     BUNDLE,
     REFERENCES,
@@ -81,9 +84,11 @@ __all__ = [
     "EXECUTOR_RESULTS",
     "FEEDBACK",
     "MAX_ENVELOPE_BYTES",
+    "RECORD",
     "REFERENCES",
     "RESULTS_SCHEMA",
     "REVEAL_SCHEMA",
+    "ROUND",
     "UNPROCESSED",
     "WITHHELD",
     "CompetitionDoc",
@@ -98,6 +103,7 @@ __all__ = [
     "FeedbackFile",
     "FeedbackStore",
     "MetricDoc",
+    "OpenedRound",
     "PaidHotkey",
     "PayeesStatus",
     "PossibleRanks",
@@ -105,6 +111,9 @@ __all__ = [
     "RecordedEmission",
     "Results",
     "RevealDocument",
+    "RoundBundle",
+    "RoundDocument",
+    "RoundRecord",
     "RowDoc",
     "Run",
     "RunCompetition",
@@ -133,6 +142,7 @@ __all__ = [
     "is_plain_file",
     "malformed",
     "metric_means",
+    "open_bundle",
     "open_document",
     "open_envelope",
     "open_feedback",
@@ -148,6 +158,7 @@ __all__ = [
     "recorded_emission",
     "results_of",
     "reveal_document",
+    "round_record",
     "run_of",
     "run_stamp",
     "scored_time_s",
@@ -161,4 +172,5 @@ __all__ = [
     "unpaid_lines",
     "write_bundle",
     "write_json",
+    "write_record",
 ]

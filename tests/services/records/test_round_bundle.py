@@ -1,0 +1,96 @@
+"""The record of a round, written when the round ends and read back from its bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from soundsright.adapters.peers import Hotkey
+from soundsright.core.canonical import canonical_json
+from soundsright.core.errors import BundleRefused
+from soundsright.core.merkle import leaf_hash, merkle_root
+from soundsright.services.records.round_bundle import open_bundle
+from soundsright.services.rounds.steps import ENTRIES, SEED, RoundSteps, fetch
+from tests.services.records.bundles import RecordedRun, recorded_run
+
+SIGNER = Hotkey.of_seed("vera")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
+    return recorded_run(tmp_path_factory.mktemp("round"), SIGNER)
+
+
+def test_the_document_says_what_the_round_was_and_decided(run: RecordedRun) -> None:
+    with open_bundle(run.record) as bundle:
+        document = bundle.document
+        assert bundle.opened.sha256 == run.sha256
+        assert bundle.opened.signer == SIGNER.address
+    plan = run.outcome.plan
+    assert document.round.id == plan.round.id
+    assert document.round.seed_block_hash == run.outcome.block_hash
+    assert document.ruleset.digest == plan.rules.ruleset.digest
+    assert document.weights == {str(uid): weight for uid, weight in run.outcome.weights.by_uid.items()}
+    assert {e.hotkey for e in document.entries} == {"alice", "bob", "carol"}
+    assert all(e.content_hash and e.answers_root and e.scores_root for e in document.entries)
+    assert [d.winner for d in document.decisions] == [
+        d.winner and d.winner.hotkey for board in run.outcome.leaderboards for d in board.decisions
+    ]
+
+
+def test_the_files_are_those_of_the_round(run: RecordedRun) -> None:
+    round_id = run.outcome.plan.round.id
+    with open_bundle(run.record) as bundle:
+        steps = RoundSteps(round_id, bundle.steps())
+        seed, entries = steps.get(SEED), steps.get(ENTRIES)
+        assert bundle.results.round.id == round_id
+        plan = bundle.plan
+        lines = list(bundle.scores())
+    assert seed is not None
+    assert seed.hash == run.outcome.block_hash
+    assert entries is not None
+    assert all(steps.get(fetch(e.entry_id)) is not None for e in entries.submissions)
+    assert plan["plan"]["clips"] == run.outcome.plan.measures.clips
+    assert plan["settings"]["burn_uid"] == run.outcome.plan.burn_uid
+    assert len(lines) == sum(len(e.clips) for e in run.outcome.evaluations["DENOISING_16000HZ"]) + len(
+        run.outcome.unprocessed["DENOISING_16000HZ"].clips
+    )
+
+
+def test_the_roots_are_over_the_audio_that_is_on_the_disk(run: RecordedRun) -> None:
+    with open_bundle(run.record) as bundle:
+        document = bundle.document
+    for entry in document.entries:
+        answers = sorted((run.folder / "enhanced" / entry.entry).glob("*.wav"))
+        leaves = [
+            canonical_json({"clip": p.stem, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()}).encode()
+            for p in answers
+        ]
+        assert merkle_root([leaf_hash(leaf) for leaf in leaves]).hex() == entry.answers_root
+        assert len(leaves) == entry.answers_count
+
+
+def test_a_file_that_was_changed_is_named(run: RecordedRun, tmp_path: Path) -> None:
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run.record, copy)
+    path = copy / "scores.jsonl"
+    raw = bytearray(path.read_bytes())
+    raw[100] ^= 1
+    path.write_bytes(raw)
+    with open_bundle(copy) as bundle, pytest.raises(BundleRefused, match=r"scores\.jsonl was changed"):
+        list(bundle.scores())
+
+
+def test_a_run_without_a_key_has_the_same_document_unsigned(run: RecordedRun, tmp_path: Path) -> None:
+    other = recorded_run(tmp_path)
+    with open_bundle(run.record) as signed, open_bundle(other.record) as unsigned:
+        assert unsigned.opened.signer is None
+        but_files: dict[str, object] = {"files": {}}
+        assert unsigned.document.model_copy(update=but_files) == signed.document.model_copy(update=but_files)
+    envelope = json.loads((other.record / "round.json").read_text())
+    assert set(envelope) == {"schema", "document"}
