@@ -39,7 +39,7 @@ SECTIONS = {
         "datasets": Listed("datasets", "List, fetch and check corpora of speech, noise and rooms."),
         "leaderboard": Listed("leaderboard", "Show the results of runs as web pages."),
         "report": Listed("report", "Write a report of a finished run or of scored folders."),
-        "bundle": Listed("bundle", "Pack a finished run so that others can check it."),
+        "bundle": Listed("bundle", "Make and check bundles: signed rounds that anyone can check."),
         "publish": Listed("publish", "Publish a finished run on a hub or in an experiment tracker."),
         "status": Listed("status", "Show how far a running round is, or what a validator pays."),
         "watch": Listed("watch", "Follow a running round live in the terminal."),

@@ -14,6 +14,7 @@ from soundsright.cli.commands.publish import command as publish
 from soundsright.cli.main import run
 from soundsright.testing.hub.repositories import HubRepository, HubServer
 from soundsright.testing.hub.server import served_hub
+from tests.services.records.bundles import recorded_run
 from tests.services.records.runs import write_run
 
 # The hub's client passes its files in a way that its own HTTP client calls old.
@@ -26,6 +27,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    return recorded_run(tmp_path / "b").folder
+
+
+@pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with served_hub() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
@@ -34,34 +40,34 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 def test_bundle_writes_the_file_that_the_leaderboard_offers(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(bundle, [str(folder)]) == 0
-    assert run(bundle, [str(folder), "--out", str(tmp_path / "round.zip")]) == 0
+    assert run(bundle, ["make", str(recorded)]) == 0
+    assert run(bundle, ["make", str(recorded), "--out", str(tmp_path / "round.zip")]) == 0
     assert "SHA-256" in capsys.readouterr().err
-    assert (folder / "bundle.zip").read_bytes() == (tmp_path / "round.zip").read_bytes()
+    assert (recorded / "bundle.zip").read_bytes() == (tmp_path / "round.zip").read_bytes()
 
 
-def test_a_bundle_never_replaces_a_file_of_its_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The archive would otherwise read the file that it writes, until the disk is full."""
-    for name in ("results.json", "scores.jsonl"):
-        before = (folder / name).read_bytes()
-        assert run(bundle, [str(folder), "--out", str(folder / name)]) == 2
-        assert f"{name} is a file of the run" in capsys.readouterr().err
-        assert (folder / name).read_bytes() == before
+def test_a_bundle_needs_a_record_and_never_replaces_a_folder(
+    folder: Path, recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(bundle, ["make", str(folder)]) == 2
+    assert "has no record of its round" in capsys.readouterr().err
+    assert run(bundle, ["make", str(recorded), "--out", str(recorded / "sets")]) == 2
+    assert "sets exists" in capsys.readouterr().err
 
 
-def test_an_interrupted_bundle_leaves_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(bundle, [str(folder)]) == 0
-    before = (folder / "bundle.zip").read_bytes()
+def test_an_interrupted_bundle_leaves_the_one_before(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(bundle, ["make", str(recorded)]) == 0
+    before = (recorded / "bundle.zip").read_bytes()
 
     def fails(*_args: object) -> str:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("soundsright.services.records.bundle._copy", fails)
-    assert run(bundle, [str(folder)]) == 2
-    assert (folder / "bundle.zip").read_bytes() == before
-    assert not list(folder.glob(".*.part"))
+    monkeypatch.setattr("soundsright.services.records.round_packing.stored_audio", fails)
+    assert run(bundle, ["make", str(recorded)]) == 2
+    assert (recorded / "bundle.zip").read_bytes() == before
+    assert not list(recorded.glob(".*.part"))
 
 
 def test_a_data_set_is_written_without_a_hub(folder: Path, tmp_path: Path) -> None:

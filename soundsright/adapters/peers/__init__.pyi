@@ -2,6 +2,7 @@ from .auth import MAX_AGE_S, RateLimit, RequestGate, signed_headers
 from .client import SignedPeers, reply_json, request
 from .keys import Hotkey, new_hotkey, valid_signature
 from .service import SignedService
+from .web_parts import WebFolder
 
 __all__ = [
     "MAX_AGE_S",
@@ -10,6 +11,7 @@ __all__ = [
     "RequestGate",
     "SignedPeers",
     "SignedService",
+    "WebFolder",
     "new_hotkey",
     "reply_json",
     "request",

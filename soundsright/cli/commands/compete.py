@@ -366,9 +366,13 @@ def _plan(request: CompetitionRequest, staged: Staged) -> RoundPlan:
 
 
 def _write(out: Path, outcome: RoundOutcome, results: Results) -> None:
-    from soundsright.services.records import feedback_of, scores_of, write_json
+    from soundsright.adapters.state import SqlState
+    from soundsright.services.records import feedback_of, round_record, scores_of, write_json, write_record
     from soundsright.services.report import write_round
 
+    with closing(SqlState(out / "state.db")) as state:
+        # Before results.json, whose presence says that the round is finished.
+        write_record(round_record(outcome, results, scores_of(outcome), state, out), out, None)
     (out / "feedback").mkdir(exist_ok=True)
     for name, feedback in feedback_of(outcome, results).items():
         write_json(out / "feedback" / f"{name}.json", feedback.as_json())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from soundsright.adapters.hubs import HubPush
+    from soundsright.core.ports import Account
     from soundsright.services.records import Run
 
 TRACKERS = ("wandb", "trackio", "tensorboard")
@@ -62,14 +63,15 @@ def finished_run(paths: Sequence[Path]) -> Run:
     return run
 
 
-def write_bundle_of(run: Run, out: Path) -> None:
-    """Pack the run into the .zip file `out`."""
+def write_bundle_of(run: Run, out: Path, *, audio: bool = True, account: Account | None = None) -> None:
+    """Pack the run into the .zip file or the new folder `out`."""
     from soundsright.core.content import sha256_of_file
     from soundsright.services.records import write_bundle
 
-    files = write_bundle(run, out)
-    size_mb = out.stat().st_size / 1e6
-    click.echo(f"{out}: {files} files, {size_mb:.1f} MB, SHA-256 {sha256_of_file(out)}", err=True)
+    packed = write_bundle(run.folder, out, audio=audio, account=account)
+    size = f", {out.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256_of_file(out)}" if out.is_file() else ""
+    part = f", audio {packed.stored_bytes / packed.wav_bytes:.0%} of WAV" if packed.wav_bytes else ""
+    click.echo(f"{out}: {packed.files} files with {packed.signals} signals{part}{size}", err=True)
 
 
 def write_data_set(folder: Path, run: Run, choice: DataSetChoice, name: str) -> None:

@@ -30,6 +30,8 @@ _OWN_NAMES = frozenset(
         "cache",
         "sets",
         "private-round",
+        "bundle",
+        ".bundle.part",
         "enhanced",
         "feedback",
     }

@@ -34,6 +34,14 @@ class StateStore(Protocol):
         """Record the facts of a new round, or return those that were recorded before."""
         ...
 
+    def round_facts(self, round_id: str) -> Mapping[str, Any] | None:
+        """The facts that were recorded when the round began, or None if it did not begin."""
+        ...
+
+    def steps(self, round_id: str) -> Mapping[str, Mapping[str, Any]]:
+        """The facts of every finished step of a round, by name in alphabetical order."""
+        ...
+
     def step_done(self, round_id: str, step: str) -> Mapping[str, Any] | None:
         """The facts that a finished step recorded, or None if the step is not done."""
         ...

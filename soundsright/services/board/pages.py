@@ -41,6 +41,7 @@ from soundsright.services.records import (
     RunCompetition,
     RunEntry,
     bundle_bytes,
+    has_record,
     is_plain_file,
     possible_ranks,
 )
@@ -113,6 +114,7 @@ class Site:
             yield f"r/{run.key}/index.html"
             if run.doc:
                 yield from (f"r/{run.key}/{name}" for name in DOWNLOADS if is_plain_file(run.folder / name))
+            if run.bundle is not None or has_record(run.folder):
                 yield f"r/{run.key}/{BUNDLE}"
             for c in run.competitions:
                 yield f"r/{run.key}/{c.doc.id}/index.html"
@@ -167,9 +169,10 @@ class Site:
                     run=run,
                     files=downloads,
                     whole_bundle=run.bundle is not None,
+                    has_bundle=run.bundle is not None or has_record(run.folder),
                 )
-            case [name] if name == BUNDLE and run.doc:
-                return Page(bundle_bytes(run), "application/zip")
+            case [name] if name == BUNDLE and has_record(run.folder):
+                return Page(bundle_bytes(run.folder), "application/zip")
             case [name] if name in DOWNLOADS and run.doc:
                 return _download(run, name)
             case [competition_id, *rest_of_path]:

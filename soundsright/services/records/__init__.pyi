@@ -1,4 +1,3 @@
-from .bundle import bundle_bytes, write_bundle
 from .corpus_words import WITHHELD, payment_sentence
 from .emission import (
     EMISSION_STREAM,
@@ -48,8 +47,15 @@ from .results import (
 )
 from .reveal import REVEAL_SCHEMA, RevealDocument, SignedReveal, open_reveal, reveal_document, sign_reveal
 from .round_bundle import RoundBundle, open_bundle
+from .round_chain import commitment_block, committed_block, write_committed
+from .round_checks import CheckedBundle, check_audio, check_bundle
+from .round_compare import Difference, check_not_two_of_one_signer, first_difference
 from .round_document import ROUND, OpenedRound, RoundDocument
 from .round_making import RECORD, RoundRecord, round_record, write_record
+from .round_packing import Packed, bundle_bytes, has_record, write_bundle
+from .round_part import PROOF, BundlePart, BundlePlace, StorePlace, check_part, fetched_part, write_part
+from .round_store import BundleStore, open_store
+from .round_stories import StoryLine, entry_story, round_story
 from .runs import (
     BUNDLE,
     REFERENCES,
@@ -84,6 +90,7 @@ __all__ = [
     "EXECUTOR_RESULTS",
     "FEEDBACK",
     "MAX_ENVELOPE_BYTES",
+    "PROOF",
     "RECORD",
     "REFERENCES",
     "RESULTS_SCHEMA",
@@ -91,8 +98,13 @@ __all__ = [
     "ROUND",
     "UNPROCESSED",
     "WITHHELD",
+    "BundlePart",
+    "BundlePlace",
+    "BundleStore",
+    "CheckedBundle",
     "CompetitionDoc",
     "DecisionDoc",
+    "Difference",
     "DocumentKind",
     "Envelope",
     "EstimateDoc",
@@ -104,6 +116,7 @@ __all__ = [
     "FeedbackStore",
     "MetricDoc",
     "OpenedRound",
+    "Packed",
     "PaidHotkey",
     "PayeesStatus",
     "PossibleRanks",
@@ -126,16 +139,28 @@ __all__ = [
     "SignedFeedbackFile",
     "SignedReveal",
     "Step",
+    "StorePlace",
+    "StoryLine",
     "SystemPayees",
     "ValidSignature",
     "bundle_bytes",
+    "check_audio",
+    "check_bundle",
+    "check_not_two_of_one_signer",
+    "check_part",
+    "commitment_block",
+    "committed_block",
     "emission_of_rounds",
     "emission_sentence",
+    "entry_story",
     "envelope_form",
     "executor_round",
     "explained_image",
     "feedback_of",
+    "fetched_part",
     "find_runs",
+    "first_difference",
+    "has_record",
     "image_label",
     "image_state",
     "in_order",
@@ -147,6 +172,7 @@ __all__ = [
     "open_envelope",
     "open_feedback",
     "open_reveal",
+    "open_store",
     "payment_sentence",
     "possible_ranks",
     "read_document",
@@ -159,6 +185,7 @@ __all__ = [
     "results_of",
     "reveal_document",
     "round_record",
+    "round_story",
     "run_of",
     "run_stamp",
     "scored_time_s",
@@ -171,6 +198,8 @@ __all__ = [
     "slug",
     "unpaid_lines",
     "write_bundle",
+    "write_committed",
     "write_json",
+    "write_part",
     "write_record",
 ]

@@ -15,6 +15,8 @@ from soundsright.core.merkle import leaf_hash, merkle_root
 
 CLIP_FIELDS = ("clip", "clean", "degraded", "recipe")
 ANSWER_FIELDS = ("clip", "sha256", "failure")
+INDEX = "index.json"
+"""The file that says where the lines of each entry are."""
 
 
 def clip_leaf(line: Mapping[str, Any]) -> bytes:
@@ -44,3 +46,21 @@ def root_of(leaves: Iterable[bytes]) -> str:
 def recipes_digest(clips: Sequence[Mapping[str, Any]]) -> str:
     """One digest for the recipes of a set, from its lines of clips.jsonl."""
     return digest_of_digests({line["clip"]: line["recipe"] for line in clips})
+
+
+def index_of(lines: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, dict[str, list[int]]]:
+    """Where the lines of each owner are: by file and owner, the first byte and the one after the last.
+
+    `lines` has, by file, each line with its owner. An owner's lines follow each other.
+
+    >>> index_of({"a.jsonl": [("x", "one"), ("x", "two"), ("y", "three")]})
+    {'a.jsonl': {'x': [0, 8], 'y': [8, 14]}}
+    """
+    index: dict[str, dict[str, list[int]]] = {}
+    for name, owned in lines.items():
+        position, own = 0, index.setdefault(name, {})
+        for owner, line in owned:
+            after = position + len(line.encode()) + 1
+            own.setdefault(owner, [position, after])[1] = after
+            position = after
+    return index

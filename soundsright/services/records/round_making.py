@@ -16,7 +16,7 @@ from typing import Any
 
 from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import InfrastructureFault, UsageError
-from soundsright.core.ports import Account
+from soundsright.core.ports import Account, StateStore
 from soundsright.core.sources import ImageRef
 from soundsright.services.records.outcome import scores_text
 from soundsright.services.records.results import Results, ScoreLine
@@ -31,8 +31,16 @@ from soundsright.services.records.round_document import (
     SetFacts,
     round_file,
 )
-from soundsright.services.records.round_leaves import answer_leaf, clip_leaf, recipes_digest, root_of, score_leaf
-from soundsright.services.records.round_steps import RecordedRound, plan_file, shown_steps, snapshot_facts
+from soundsright.services.records.round_leaves import (
+    INDEX,
+    answer_leaf,
+    clip_leaf,
+    index_of,
+    recipes_digest,
+    root_of,
+    score_leaf,
+)
+from soundsright.services.records.round_steps import plan_file, shown_steps, snapshot_facts
 from soundsright.services.rounds import (
     PRIVATE_FOLDER,
     ClipSet,
@@ -46,6 +54,8 @@ from soundsright.services.rounds import (
 
 RECORD = "bundle"
 """The folder in a run's folder with its record."""
+COMMITTED = "committed.json"
+"""The file beside a record that names the block of the signer's commitment."""
 
 Lines = Sequence[Mapping[str, Any]]
 
@@ -59,7 +69,7 @@ class RoundRecord:
 
 
 def round_record(
-    outcome: RoundOutcome, results: Results, scores: Iterable[ScoreLine], state: RecordedRound, folder: Path
+    outcome: RoundOutcome, results: Results, scores: Iterable[ScoreLine], state: StateStore, folder: Path
 ) -> RoundRecord:
     """The record of a round that has ended. `folder` has its audio.
 
@@ -83,6 +93,7 @@ def round_record(
         "answers.jsonl": _lines(answers),
         "scores.jsonl": _lines(rows),
         **{f"sets/{name}/manifest.jsonl": _manifest(folder, name) for name in outcome.sets},
+        INDEX: canonical_json(_index(clips, answers)) + "\n",
     }
     return RoundRecord(_document(outcome, results, plan, recorded, texts, _Trees(clips, answers, rows)), texts)
 
@@ -232,7 +243,7 @@ def _clip_lines(clips: ClipSet) -> Iterable[dict[str, Any]]:
         }
 
 
-def _answers(outcome: RoundOutcome, state: RecordedRound, folder: Path) -> Iterable[dict[str, Any]]:
+def _answers(outcome: RoundOutcome, state: StateStore, folder: Path) -> Iterable[dict[str, Any]]:
     round_id = outcome.plan.round.id
     entries = steps.RoundSteps(round_id, state.steps(round_id)).get(steps.ENTRIES)
     audio = folder / PRIVATE_FOLDER if outcome.plan.measures.material.is_private else folder
@@ -248,6 +259,15 @@ def _answers(outcome: RoundOutcome, state: RecordedRound, folder: Path) -> Itera
                 "sha256": answer,
                 **({} if result.failure is None else {"failure": result.failure.code}),
             }
+
+
+def _index(clips: Lines, answers: Lines) -> Mapping[str, Any]:
+    return index_of(
+        {
+            "clips.jsonl": [(line["competition"], canonical_json(line)) for line in clips],
+            "answers.jsonl": [(line["entry"], canonical_json(line)) for line in answers],
+        }
+    )
 
 
 def _shares(recorded: Mapping[str, Mapping[str, Any]], competition: str) -> Mapping[str, float]:

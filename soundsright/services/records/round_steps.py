@@ -8,29 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from soundsright.core.canonical import canonical_json
-from soundsright.core.ports import TitleRow
-from soundsright.core.results import ClipResult
+from soundsright.core.ports import StateStore
 from soundsright.services.records.corpus_words import WITHHELD
 from soundsright.services.rounds import RoundPlan, steps
 
 PLAN_SCHEMA = "soundsright.plan/1"
 STEP_ORDER = (
-    *("seed", "corpus", "entries", "fetch", "duplicates", "set", "enhanced", "look", "set_aside"),
+    *("settings", "seed", "corpus", "entries", "fetch", "duplicates", "set", "enhanced", "look", "set_aside"),
     *("near_copies", "flags", "apart", "decide", "weights", "payees"),
 )
 """The kinds of steps in a bundle, in the order in which a round takes them."""
-
-
-class RecordedRound(Protocol):
-    """The part of a validator's state that a bundle is made from."""
-
-    def round_facts(self, round_id: str) -> Mapping[str, Any] | None: ...
-    def steps(self, round_id: str) -> Mapping[str, Mapping[str, Any]]: ...
-    def titles(self, competition_id: str, *, before: str) -> tuple[TitleRow, ...]: ...
-    def clip_results(self, round_id: str, entry_id: str) -> tuple[ClipResult, ...]: ...
 
 
 def shown_steps(
@@ -54,7 +44,7 @@ def shown_steps(
     return lines
 
 
-def plan_file(plan: RoundPlan, recorded: Mapping[str, Any], state: RecordedRound) -> dict[str, Any]:
+def plan_file(plan: RoundPlan, recorded: Mapping[str, Any], state: StateStore) -> dict[str, Any]:
     """The content of plan.json. `recorded` are the facts with which the round began."""
     round_id = plan.round.id
     entries = steps.RoundSteps(round_id, state.steps(round_id)).get(steps.ENTRIES)

@@ -41,8 +41,8 @@ LIMITS: tuple[tuple[re.Pattern[str], int], ...] = tuple(
     (re.compile(pattern), limit)
     for pattern, limit in (
         (r"round\.json", 12 * _MIB),
-        (r"committed\.json", 1 << 16),
-        (r"README\.txt", 1 * _MIB),
+        (r"(committed|proof)\.json", 1 << 20),
+        (r"index\.json", 8 * _MIB),
         (r"results\.json", 64 * _MIB),
         (r"plan\.json", 32 * _MIB),
         (r"(scores|steps|answers)\.jsonl", 512 * _MIB),

@@ -24,8 +24,8 @@ from soundsright.services.records import (
     RecipeDoc,
     Results,
     ScoreLine,
+    has_record,
     read_results,
-    read_runs,
     read_scores,
     write_bundle,
 )
@@ -154,8 +154,8 @@ def _write_documents(
     round_doc = results.round.model_copy(update={"corpus": corpus})
     write_round(folder, results.model_copy(update={"round": round_doc}), list(_scores(folder, opened)))
     bundle = folder / BUNDLE
-    if bundle.is_file() and not bundle.is_symlink():
-        write_bundle(read_runs([folder])[0], bundle)
+    if bundle.is_file() and not bundle.is_symlink() and has_record(folder):
+        write_bundle(folder, bundle)
 
 
 def _scores(folder: Path, opened: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[ScoreLine]:

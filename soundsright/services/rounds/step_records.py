@@ -1,4 +1,4 @@
-"""One record for each kind of step of a round and of a validator. `services/rounds/steps.py` has their names.
+"""One record for each kind of step of a round. `services/rounds/steps.py` has their names.
 
 Blocks are counted, times are in seconds.
 """
@@ -11,9 +11,7 @@ from typing import Any, Self
 
 from soundsright.copies import Likeness
 from soundsright.core.results import ApartReason, Refusal, Timing
-from soundsright.core.sources import ModelRef
 from soundsright.core.stopping import RuledOut
-from soundsright.core.submission import Reveal
 from soundsright.ranking import Flag
 from soundsright.services.rounds.step_parts import (
     BatchFault,
@@ -295,96 +293,3 @@ class WeightsStep(StepRecord):
 
     def reproducible(self) -> Self:
         return replace(self, block=None)
-
-
-# Records of a validator
-
-
-@dataclass(frozen=True)
-class RevealStep(StepRecord):
-    """The model and the competition that a commitment stands for.
-
-    `signature` is the miner's, by which other validators can check the reveal. It is empty if a text on the chain
-    revealed the entry, and in records of old versions.
-    """
-
-    reveal: Reveal
-    signature: str = ""
-
-    def facts(self) -> dict[str, Any]:
-        reveal = self.reveal
-        facts = {"model": reveal.model.facts(), "competition": reveal.competition_id}
-        salted = {"salt": reveal.salt, "content": reveal.content_hash, "key": reveal.archive_key}
-        return {
-            **facts,
-            **(salted if reveal.is_salted else {}),
-            **({"signature": self.signature} if self.signature else {}),
-        }
-
-    @classmethod
-    def of(cls, facts: Facts) -> Self:
-        model = ModelRef(*facts["model"])
-        salted = (facts.get("salt", ""), facts.get("content", ""), facts.get("key", ""))
-        return cls(Reveal(model, facts["competition"], *salted), facts.get("signature", ""))
-
-
-@dataclass(frozen=True)
-class CollectedStep(StepRecord):
-    """The block in which the validator last asked the miners for reveals, before the deadline for them."""
-
-    block: int
-
-
-@dataclass(frozen=True)
-class PayeesStep(StepRecord):
-    """The weights of a round, by hotkey."""
-
-    by_hotkey: Mapping[str, float]
-
-    @classmethod
-    def of(cls, facts: Facts) -> Self:
-        return cls(dict(facts["by_hotkey"] if "version" in facts else facts))
-
-
-@dataclass(frozen=True)
-class WeightsSetStep(StepRecord):
-    """The block in which the chain first accepted the round's weights."""
-
-    block: int | None
-
-    def reproducible(self) -> Self:
-        return replace(self, block=None)
-
-
-@dataclass(frozen=True)
-class FeedbackStep(StepRecord):
-    """The SHA-256 of each signed envelope, by hotkey. The envelopes are stored among the artifacts."""
-
-    envelopes: Mapping[str, str]
-
-    @classmethod
-    def of(cls, facts: Facts) -> Self:
-        return cls(dict(facts["envelopes"] if "version" in facts else facts))
-
-
-@dataclass(frozen=True)
-class DeliveredStep(StepRecord):
-    """Whether a miner received its feedback, after how many tries, and the reason if it did not."""
-
-    ok: bool
-    tries: int
-    reason: str = ""
-
-    @classmethod
-    def of(cls, facts: Facts) -> Self:
-        return cls(facts["ok"], facts["tries"], facts.get("reason", ""))
-
-    def reproducible(self) -> Self:
-        return replace(self, tries=0)
-
-
-@dataclass(frozen=True)
-class FinishedStep(StepRecord):
-    """The number of a round that is over."""
-
-    number: int

@@ -29,29 +29,35 @@ from soundsright.services.rounds.step_parts import (
 from soundsright.services.rounds.step_records import (
     ApartStep,
     BatchStep,
-    CollectedStep,
     CorpusStep,
     DecideStep,
-    DeliveredStep,
     DuplicatesStep,
     EntriesStep,
-    FeedbackStep,
     FetchStep,
-    FinishedStep,
     FlagsStep,
     LookStep,
     NearCopiesStep,
-    PayeesStep,
-    RevealStep,
     SeedStep,
     SetAsideStep,
     SetStep,
-    WeightsSetStep,
     WeightsStep,
+)
+from soundsright.services.rounds.validator_records import (
+    BundleStep,
+    CollectedStep,
+    CommittedStep,
+    DeliveredStep,
+    FeedbackStep,
+    FinishedStep,
+    PayeesStep,
+    RevealStep,
+    WeightsSetStep,
 )
 
 __all__ = [
+    "BUNDLE",
     "COLLECTED",
+    "COMMITTED",
     "CORPUS",
     "DUPLICATES",
     "ENTRIES",
@@ -67,7 +73,9 @@ __all__ = [
     "ApartStep",
     "BatchFault",
     "BatchStep",
+    "BundleStep",
     "CollectedStep",
+    "CommittedStep",
     "CorpusStep",
     "DecideStep",
     "DeliveredStep",
@@ -135,6 +143,8 @@ PAYEES = StepKey("payees", PayeesStep)
 WEIGHTS_SET = StepKey("weights_set", WeightsSetStep)
 FEEDBACK = StepKey("feedback", FeedbackStep)
 FINISHED = StepKey("finished", FinishedStep)
+BUNDLE = StepKey("bundle", BundleStep)
+COMMITTED = StepKey("committed", CommittedStep)
 
 
 def fetch(entry_id: str) -> StepKey[FetchStep]:
@@ -189,7 +199,7 @@ _RECORDS: Mapping[str, type[StepRecord]] = {
         key.name: key.record
         for key in (
             *(SETTINGS, SEED, CORPUS, ENTRIES, DUPLICATES, NEAR_COPIES, FLAGS),
-            *(WEIGHTS, COLLECTED, PAYEES, WEIGHTS_SET, FEEDBACK, FINISHED),
+            *(WEIGHTS, COLLECTED, PAYEES, WEIGHTS_SET, FEEDBACK, FINISHED, BUNDLE, COMMITTED),
         )
     },
     "fetch": FetchStep,

@@ -12,6 +12,7 @@ from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitme
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.material import Material
 from soundsright.core.ports import Clock, LiveChain, Neuron
+from soundsright.core.round_commitment import keeps
 from soundsright.core.submission import Commitment
 from soundsright.core.system_commitments import is_entry_commitment
 from soundsright.services.http import Health
@@ -73,8 +74,9 @@ class CorpusKeeper:
         self._present, self._due_s = own, now_s + CHECK_EVERY_S
         on_chain = {c.hotkey: c.digest for c in self._chain.commitments()}
         problems = []
-        if on_chain.get(self._hotkey) != own.text:
-            result = self._chain.publish(self._hotkey, own.text)
+        present = on_chain.get(self._hotkey, "")
+        if corpus_commitment_in(present) != own:
+            result = self._chain.publish(self._hotkey, keeps(present, own))
             if result.ok:
                 self._health.event("success", f"Committed to the corpus {own.root}", action="corpus_committed")
             else:

@@ -9,6 +9,8 @@ feedback is delivered. A validator adds these steps to those of `services/rounds
     collected              the block in which miners were last asked before the deadline for reveals
     payees                 weights by hotkey, to be set now and again every tempo
     weights_set            the block in which the chain first accepted them, which can be after the round's end
+    bundle                 the SHA-256 of the signed round document
+    committed              the block in which the validator committed to that document
     feedback               the SHA-256 of each envelope by hotkey; the envelopes are among the artifacts
     delivered:HOTKEY       whether the feedback arrived, or was given up
     finished               the number of the round
@@ -28,6 +30,7 @@ from soundsright.core.ports import Neuron, Snapshot
 from soundsright.core.schedule import Round
 from soundsright.core.submission import CommitmentKind
 from soundsright.services.rounds import BegunRound, RoundContext, RoundPlan, RoundService, plan_facts, steps
+from soundsright.services.validator.bundles import BundleKeeper
 from soundsright.services.validator.chain import PinnedChain, at_the_close
 from soundsright.services.validator.corpus import CorpusKeeper, entries_among
 from soundsright.services.validator.exchange import RevealExchange
@@ -76,6 +79,10 @@ class ValidatorService:
         measures = context.settings.measures
         self._corpus = CorpusKeeper(
             context.chain, context.account.address, measures.material, measures.clips, context.clock, context.health
+        )
+        self._bundles = BundleKeeper(
+            *(context.chain, context.account, context.state),
+            *(self._folder, context.clock, context.health),
         )
         self._payment = Payment(context.payment, subsystems)
         self._chain_time_s: float | None = None
@@ -128,6 +135,7 @@ class ValidatorService:
             self._serve_others(neurons)
             self._payment.tick(finalized, neurons)
             self._set_weights_if_due(finalized, neurons)
+            self._bundles.tend()
             self._deliver(neurons)
         if chain_fault is not None:
             raise chain_fault
@@ -309,6 +317,8 @@ class ValidatorService:
         weights_set = steps.read(self._state, blocks.id, steps.WEIGHTS_SET)
         if weights_set is not None:
             outcome = replace(outcome, weights_block=weights_set.block)
+        if self._dry_run is None:
+            self._bundles.record(outcome)
         documents = self._work.publish(outcome, self._folder(blocks.id))
         self._corpus.disclose(self._work.folder / "rounds", running.number)
         record_feedback(self._state, self._work.artifacts, blocks.id, documents, self._account)

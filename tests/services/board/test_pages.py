@@ -15,6 +15,7 @@ from soundsright.services.board.pages import AudioAccess, Site
 from soundsright.services.drawing.comparisons import prize_decisions
 from soundsright.services.records.runs import Run, read_run
 from soundsright.services.report.html import report_html
+from tests.services.records.bundles import recorded_run
 from tests.services.records.runs import USUAL, Entrant, without_intervals, write_run
 
 FLAGGED = Entrant("mirror/same", 0.0, "mirror", flags=[("copy_of_input", "The output is the input again")])
@@ -103,14 +104,20 @@ def test_evidence_of_an_unknown_kind_does_not_break_a_page(tmp_path: Path) -> No
     assert "alpine takes PESQ_WB." in page(run, "index.html")
 
 
-def test_a_round_links_its_bundle(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "a"), "a")
+def test_a_round_links_the_bundle_that_its_record_gives(tmp_path: Path) -> None:
+    run = read_run(recorded_run(tmp_path / "a").folder, "a")
     assert 'href="bundle.zip"' in page(run, "r/a/index.html")
     bundle = Site([run], AudioAccess("file")).page("r/a/bundle.zip")
     assert bundle is not None
     with zipfile.ZipFile(io.BytesIO(bundle.body)) as archive:
-        assert {"README.txt", "SHA256SUMS", "results.json", "scores.jsonl"} <= set(archive.namelist())
-        assert not any(name.endswith(".wav") for name in archive.namelist())
+        assert {"round.json", "results.json", "scores.jsonl", "steps.jsonl"} <= set(archive.namelist())
+        assert not any(name.startswith("audio/") for name in archive.namelist())
+
+
+def test_a_run_without_a_record_has_no_bundle(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "a"), "a")
+    assert "bundle.zip" not in page(run, "r/a/index.html")
+    assert Site([run], AudioAccess("file")).page("r/a/bundle.zip") is None
 
 
 def test_a_build_copies_the_bundle_of_a_run(tmp_path: Path) -> None:
@@ -118,7 +125,7 @@ def test_a_build_copies_the_bundle_of_a_run(tmp_path: Path) -> None:
     (folder / "bundle.zip").write_bytes(b"with audio")
     build_site([read_run(folder, "a")], tmp_path / "site", audio_bytes=0)
     assert (tmp_path / "site/r/a/bundle.zip").read_bytes() == b"with audio"
-    assert "and the audio to score again" in (tmp_path / "site/r/a/index.html").read_text()
+    assert "bundle.zip</a>, with the audio" in (tmp_path / "site/r/a/index.html").read_text()
 
 
 @pytest.mark.parametrize(

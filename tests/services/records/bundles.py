@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundsright.core.ports import Account
-from soundsright.services.records import results_of, scores_of
+from soundsright.services.records import results_of, scores_of, scores_text, write_json
 from soundsright.services.records.round_making import RECORD, round_record, write_record
+from soundsright.services.rounds.clipset import write_text
 from soundsright.services.rounds.outcome import RoundOutcome
 from tests.services.rounds.subnet import Subnet
 
@@ -37,5 +38,9 @@ def recorded(subnet: Subnet, account: Account | None = None) -> RecordedRun:
     """The round of a subnet, run and recorded."""
     outcome = subnet.run()
     run = subnet.folder / "run"
-    record = round_record(outcome, results_of(outcome), scores_of(outcome), subnet.state, run)
-    return RecordedRun(run, subnet, outcome, write_record(record, run, account))
+    results = results_of(outcome)
+    record = round_record(outcome, results, scores_of(outcome), subnet.state, run)
+    sha256 = write_record(record, run, account)
+    write_json(run / "results.json", results.as_json())
+    write_text(run / "scores.jsonl", scores_text(scores_of(outcome)))
+    return RecordedRun(run, subnet, outcome, sha256)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from soundsright.adapters.hubs.push import merged_card
-from soundsright.cli.commands.bundle import command as bundle
 from soundsright.cli.commands.publish import command as publish
 from soundsright.cli.main import run
 from soundsright.services.records.runs import read_run
@@ -56,29 +53,6 @@ def head_of(card: str) -> dict[str, object]:
     yaml = pytest.importorskip("yaml", reason="reading a card's head needs PyYAML")
     metadata: dict[str, object] = yaml.safe_load(card.split("---\n")[1])
     return metadata
-
-
-def test_a_bundle_is_reproducible_and_its_checksums_match(folder: Path, tmp_path: Path) -> None:
-    (folder / "feedback").mkdir()
-    (folder / "feedback" / "1-alpine.json").write_text("private")
-    first, other = tmp_path / "first.zip", tmp_path / "other.zip"
-    assert run(bundle, [str(folder), "--out", str(first)]) == 0
-    for path in folder.rglob("*"):
-        path.touch()
-    assert run(bundle, [str(folder), "--out", str(other)]) == 0
-    assert first.read_bytes() == other.read_bytes()
-    with zipfile.ZipFile(first) as archive:
-        names = set(archive.namelist())
-        sums = dict(line.split("  ")[::-1] for line in archive.read("SHA256SUMS").decode().splitlines())
-        for name, digest in sums.items():
-            assert hashlib.sha256(archive.read(name)).hexdigest() == digest
-        words = archive.read("README.txt").decode()
-    assert names == sums.keys() | {"README.txt", "SHA256SUMS"}
-    assert {"results.json", "sets/DENOISING_16000HZ/clean/000000.wav"} <= names
-    assert "enhanced/DENOISING_16000HZ/1-alpine/000000.wav" in names
-    assert not any("feedback" in name for name in names), "feedback is private"
-    assert str(2**63 + 5) in words
-    assert len([line for line in words.splitlines() if "license" in line]) == 1, "a name keeps to its line"
 
 
 def test_a_data_set_states_the_licences_of_its_audio(folder: Path, corpus: Path, tmp_path: Path) -> None:

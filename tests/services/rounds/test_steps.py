@@ -42,7 +42,9 @@ def test_every_step_of_a_round_of_0_1_0_is_read(old: MemoryState) -> None:
         steps.RecordedChampion,
         # Version 0.1.0 did not record these.
         steps.ApartStep,
+        steps.BundleStep,
         steps.CollectedStep,
+        steps.CommittedStep,
         steps.CorpusStep,
         steps.LookStep,
         steps.SettingsStep,

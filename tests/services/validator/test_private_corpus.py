@@ -195,8 +195,8 @@ def shown_files(validator: PrivateValidator, round_folder: Path, out: Path) -> d
     build_site([run], out, audio_bytes=1 << 26)
     files |= {f"site/{p.relative_to(out)}": p.read_bytes() for p in out.rglob("*") if p.is_file()}
     whole = io.BytesIO()
-    write_bundle(run, whole)
-    for name, content in (("bundle", whole.getvalue()), ("small bundle", bundle_bytes(run))):
+    write_bundle(round_folder, whole)
+    for name, content in (("bundle", whole.getvalue()), ("small bundle", bundle_bytes(round_folder))):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             files |= {f"{name}/{member}": archive.read(member) for member in archive.namelist()}
     for hotkey, bodies in validator.bench.peers.feedback.items():

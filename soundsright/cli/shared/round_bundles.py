@@ -1,0 +1,53 @@
+"""Shared parts of the commands of `soundsright bundle`: who signed a document, and what the chain says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soundsright.core.errors import BundleRefused, UsageError
+
+if TYPE_CHECKING:
+    from soundsright.services.records import OpenedRound
+
+
+def check_signer(opened: OpenedRound, signer: str, *, unsigned_ok: bool) -> None:
+    """Check who signed a document whose signature was verified.
+
+    Raises:
+        BundleRefused: nobody did, or somebody else.
+    """
+    if opened.signer is None and not (unsigned_ok and not signer):
+        raise BundleRefused(
+            "The round document is not signed", "Accept it with --unsigned-ok, if you know where it is from."
+        )
+    if signer and opened.signer != signer:
+        raise BundleRefused(f"{opened.signer} signed the round document, and not {signer[:80]}")
+
+
+def chain_line(
+    opened: OpenedRound, network: str, netuid: int, env_file: Path | None, hint: int | None
+) -> list[str]:
+    """What the chain says about the document, as lines to print; none without a network.
+
+    Raises:
+        UsageError: there is no such chain.
+        BundleRefused: the signer did not commit to the document, or committed to another one.
+        ChainUnavailable: the chain does not answer.
+    """
+    if not network:
+        return []
+    from soundsright.cli.shared.opening import opened_chain
+    from soundsright.cli.shared.settings_options import settings_from
+    from soundsright.config import Settings
+    from soundsright.services.records import commitment_block
+
+    if opened.signer is None:
+        raise UsageError("Nobody signed the round document, so no chain has a commitment to it", "Omit --network.")
+    flags: dict[str, Any] = {"subtensor_chain_endpoint": network, **({"netuid": netuid} if netuid else {})}
+    chain = opened_chain(settings_from(Settings, flags, env_file), None)
+    try:
+        block = commitment_block(chain, opened.signer, opened.document.round.id, opened.sha256, hint)
+        return [f"Committed  by {opened.signer} in block {block}"]
+    finally:
+        chain.close()

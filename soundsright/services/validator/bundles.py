@@ -1,0 +1,148 @@
+"""The signed record of each round, and the validator's commitment to it on the chain.
+
+Both happen once. A validator that signed two documents for one round would have proved that it cannot be relied on.
+So the document that was written first stays, whatever a restart computes. Blocks are counted, times are in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from soundsright.core.corpus_commitment import corpus_commitment_in
+from soundsright.core.errors import BundleRefused, UsageError
+from soundsright.core.ports import Account, Clock, LiveChain, StateStore
+from soundsright.core.round_commitment import (
+    MAX_ROUND_CHARS_WITH_CORPUS,
+    RoundCommitment,
+    round_commitment_in,
+)
+from soundsright.core.system_commitments import is_entry_commitment, is_system_commitment
+from soundsright.services.http import Health
+from soundsright.services.records import (
+    RECORD,
+    open_bundle,
+    results_of,
+    round_record,
+    scores_of,
+    write_committed,
+    write_record,
+)
+from soundsright.services.rounds import RoundOutcome, steps
+
+TRY_EVERY_S = 600.0
+
+
+class BundleKeeper:
+    """Signs the record of each round with `account`, and commits to it. Problems show in `health`.
+
+    `folder_of` gives the folder of a round.
+    """
+
+    def __init__(
+        self,
+        chain: LiveChain,
+        account: Account,
+        state: StateStore,
+        folder_of: Callable[[str], Path],
+        clock: Clock,
+        health: Health,
+    ) -> None:
+        self._chain = chain
+        self._account = account
+        self._state = state
+        self._folder_of = folder_of
+        self._clock = clock
+        self._health = health
+        self._due_s = float("-inf")
+        self._committed: str | None = None
+
+    def record(self, outcome: RoundOutcome) -> None:
+        """Write and sign the record of a round that has ended, unless it is done.
+
+        Raises:
+            InfrastructureFault: the disk or the state fails.
+        """
+        round_id = outcome.plan.round.id
+        if steps.read(self._state, round_id, steps.BUNDLE) is not None:
+            return
+        folder = self._folder_of(round_id)
+        try:
+            sha256 = self._written_before(folder, round_id)
+            if sha256 is None:
+                record = round_record(outcome, results_of(outcome), scores_of(outcome), self._state, folder)
+                sha256 = write_record(record, folder, self._account)
+        except UsageError as error:
+            # The round is decided all the same. Without its audio, another try gives nothing else.
+            self._health.problem("bundle", f"Round {round_id} has no bundle: {error}")
+            return
+        steps.write(self._state, round_id, steps.BUNDLE, steps.BundleStep(sha256))
+        self._due_s = float("-inf")
+
+    def tend(self) -> None:
+        """Commit to the document of the latest round that has one, if the chain does not have the commitment.
+
+        Raises:
+            ChainUnavailable: the chain does not answer.
+            StateUnavailable: the state does not answer.
+        """
+        now_s = self._clock.now()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + TRY_EVERY_S
+        latest = steps.latest(self._state, steps.BUNDLE)
+        if latest is None or latest[0] == self._committed:
+            return
+        round_id, record = latest
+        if steps.read(self._state, round_id, steps.COMMITTED) is None and not self._commit(round_id, record.sha256):
+            return
+        self._committed = round_id
+
+    def _written_before(self, folder: Path, round_id: str) -> str | None:
+        """The SHA-256 of a document that was signed before the process ended; None if there is none."""
+        try:
+            with open_bundle(folder / RECORD) as bundle:
+                own = bundle.opened.signer == self._account.address and bundle.document.round.id == round_id
+                return bundle.opened.sha256 if own else None
+        except (UsageError, BundleRefused):
+            return None
+
+    def _commit(self, round_id: str, sha256: str) -> bool:
+        """Commit to the document, and record the block. Returns whether the chain has the commitment."""
+        own = next((c for c in self._chain.commitments() if c.hotkey == self._account.address), None)
+        present = "" if own is None else own.digest
+        on_chain = round_commitment_in(present)
+        if own is not None and on_chain is not None and (on_chain.round_id, on_chain.sha256) == (round_id, sha256):
+            return self._record(round_id, own.block)
+        problem = _reason_to_leave(present, round_id)
+        if not problem:
+            wanted = RoundCommitment(round_id, sha256, corpus_commitment_in(present))
+            result = self._chain.publish(self._account.address, wanted.text)
+            if result.ok and result.block is not None:
+                return self._record(round_id, result.block)
+            problem = (
+                "" if result.ok or result.unknown else f"the chain refused it: {result.message or result.code}"
+            )
+            if not problem:
+                self._due_s = float("-inf")  # Look again at the next tick.
+        named = f"Round {round_id}: the commitment to its document {sha256[:16]} is not on the chain"
+        self._health.problem("bundle", f"{named}: {problem}" if problem else None)
+        return False
+
+    def _record(self, round_id: str, block: int) -> bool:
+        write_committed(self._folder_of(round_id), block)
+        steps.write(self._state, round_id, steps.COMMITTED, steps.CommittedStep(block))
+        self._health.problem("bundle", None)
+        self._health.event("success", f"Committed to the document of round {round_id}", action="round_committed")
+        return True
+
+
+def _reason_to_leave(present: str, round_id: str) -> str:
+    """Why the text that the hotkey has on the chain must stay; empty if it may be replaced."""
+    if present and is_entry_commitment(present):
+        return "this hotkey has an entry there. Use another hotkey for the entry"
+    if is_system_commitment(present) and round_commitment_in(present) is None:
+        return f"this hotkey has {present[:40]!r} there, which belongs to another system"
+    if corpus_commitment_in(present) is not None and len(round_id) > MAX_ROUND_CHARS_WITH_CORPUS:
+        return f"beside the corpus, a round's name has at most {MAX_ROUND_CHARS_WITH_CORPUS} characters"
+    return ""
