@@ -79,7 +79,7 @@ class RoundBundle:
 
     @cached_property
     def plan(self) -> Mapping[str, Any]:
-        """The content of plan.json: `plan`, `ruleset`, `titles`, `registrations` and `settings`."""
+        """The content of plan.json: `plan`, `ruleset`, `titles`, `history`, `registrations` and `settings`."""
         return json_object("plan.json", self.read("plan.json"))
 
     @cached_property

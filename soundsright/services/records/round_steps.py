@@ -13,7 +13,7 @@ from typing import Any
 from soundsright.core.canonical import canonical_json
 from soundsright.core.ports import StateStore
 from soundsright.services.records.corpus_words import WITHHELD
-from soundsright.services.rounds import RoundPlan, steps
+from soundsright.services.rounds import RoundPlan, plan_document, steps
 
 PLAN_SCHEMA = "soundsright.plan/1"
 STEP_ORDER = (
@@ -49,20 +49,15 @@ def plan_file(plan: RoundPlan, recorded: Mapping[str, Any], state: StateStore) -
     round_id = plan.round.id
     entries = steps.RoundSteps(round_id, state.steps(round_id)).get(steps.ENTRIES)
     neurons = () if entries is None else entries.neurons or ()
+    # A copy, from which the keys of earlier entries are taken out.
+    needed = json.loads(json.dumps(plan_document(state, round_id, recorded)))
+    for earlier in needed["history"]:
+        for name, facts in earlier["steps"].items():
+            _withhold(name.split(":")[0], facts, is_private=True)
     return {
         "schema": PLAN_SCHEMA,
-        "plan": dict(recorded),
+        **needed,
         "ruleset": json.loads(plan.rules.ruleset.canonical_json),
-        "titles": [
-            {
-                "competition": row.competition_id,
-                "metric": row.metric,
-                "round": row.round_id,
-                "champion": row.champion,
-            }
-            for c in plan.rules.competitions
-            for row in state.titles(c.id, before=round_id)
-        ],
         "registrations": {str(n.uid): [n.hotkey, n.registered_at] for n in neurons},
         "settings": {
             "burn_uid": plan.burn_uid,
@@ -90,7 +85,7 @@ def _withhold(kind: str, facts: dict[str, Any], is_private: bool) -> list[str]:
     """Take out of the facts what must not be shown, and return the names of what was taken out."""
     withheld = []
     if kind == "entries":
-        for entry in facts["submissions"]:
+        for entry in facts.get("submissions", ()):
             if entry.pop("key", None):
                 withheld.append(f"submissions.{entry['hotkey']}.key")
     fault = facts.get("fault") if kind == "enhanced" else None

@@ -48,6 +48,12 @@ class RecordedState:
     def begin_round(self, round_id: str, facts: Facts) -> Facts:
         return self._record.plan
 
+    def round_facts(self, round_id: str) -> Facts | None:
+        return self._record.plan if round_id == self._record.round_id else None
+
+    def steps(self, round_id: str) -> Mapping[str, Facts]:
+        return self._record.steps if round_id == self._record.round_id else self._earlier.get(round_id, {})
+
     def rounds(self) -> tuple[str, ...]:
         return (*self._earlier, self._record.round_id)
 
