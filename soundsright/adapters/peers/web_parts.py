@@ -20,7 +20,7 @@ _MAX_ADDRESS_CHARS = 2_000
 
 
 class WebFolder:
-    """A folder on a web server, such as a page's `bundle/`. A redirection is not followed.
+    """A folder on a web server. A redirection is not followed.
 
     Raises:
         UsageError: the address is not one of http or https.

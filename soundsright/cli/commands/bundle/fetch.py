@@ -37,7 +37,7 @@ def command(
     """Fetch one clip of a bundle, with the proof that it belongs to the round.
 
     \b
-    soundsright bundle fetch https://example.org/r/7/bundle --clip 000001 --entry 5F...
+    soundsright bundle fetch https://example.org/round-7 --clip 000001 --entry 5F...
 
     SOURCE is an address, a folder or a .zip file. Only the lines and the audio of that clip are read. Everything is
     checked before it is written. `bundle verify` checks it again.
