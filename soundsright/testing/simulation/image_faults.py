@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from soundsright.core.errors import PeerUnavailable
 from soundsright.core.images import PublishedTable
 from soundsright.core.ports import SubnetRules
+from soundsright.services.executor import Reading
 from soundsright.testing import FakeChain, Killed, MemoryRecords, MemoryState
 from soundsright.testing.simulation.image_world import BURNS, ImageValidator
 
@@ -78,17 +79,25 @@ class Seat:
     validator: ImageValidator | None = None
     newest_block: int = 0
     read_late: bool = False
+    _last_reading: Reading | None = field(default=None, init=False)
+
+    @property
+    def reading(self) -> Reading | None:
+        """What this validator read last, also before a restart: its state keeps what follows from it."""
+        own = None if self.validator is None else self.validator.system.reading
+        self._last_reading = own or self._last_reading
+        return self._last_reading
 
     @property
     def round_id(self) -> str:
         """The round of the table that this validator read last; empty if it read none."""
-        reading = None if self.validator is None else self.validator.system.reading
+        reading = self.reading
         return "" if reading is None else reading.table.round_id
 
     @property
     def read(self) -> object:
         """The round and the submissions that this validator read last."""
-        reading = None if self.validator is None else self.validator.system.reading
+        reading = self.reading
         return None if reading is None else (reading.table.round_id, reading.submissions)
 
     @property

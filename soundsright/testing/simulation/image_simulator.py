@@ -46,7 +46,7 @@ IMAGE_INVARIANTS = (
     "validators that all read in the first block of a period pay the same image in it",
     "only a registered hotkey with a positive score in signed results is paid",
     "the signed results of a round never change",
-    "a validator never pays by an older round than in its life before",
+    "a validator never pays by an older round than before, also after a restart",
     "a fault never makes everything burn",
 )
 FAULTS = (
@@ -199,6 +199,7 @@ class _Subnet:
     def _start(self, seat: Seat) -> None:
         """Start a validator, or start it again on the state that it had."""
         if seat.validator is not None:
+            _ = seat.reading  # It outlives the restart.
             seat.validator.service.close()
             self.result.restarts += 1
         board, table = cast(SubmissionBoard, seat.board), cast(ScoreTable, seat.table)
@@ -212,7 +213,6 @@ class _Subnet:
             table,
             lambda order: self._order_view(seat.hotkey, order),
         )
-        seat.newest_block = 0
 
     def close(self) -> None:
         for seat in self._seats:
@@ -368,7 +368,7 @@ class _Subnet:
 
     def _standing(self, seat: Seat) -> set[str]:
         """The hotkeys whose image in the table still stood when the validator read it."""
-        reading = None if seat.validator is None else seat.validator.system.reading
+        reading = seat.reading
         if reading is None:
             return set()
         rows = {row.submission for row in reading.table.rows}
