@@ -28,7 +28,18 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.corpus import PrivateCorpus, add_to_corpus, publish_retired
 from soundsright.services.board.build import build_site
 from soundsright.services.http.state import Health
-from soundsright.services.records import bundle_bytes, feedback_of, read_runs, results_of, scores_of, write_bundle
+from soundsright.services.records import (
+    CheckedBundle,
+    bundle_bytes,
+    check_audio,
+    check_bundle,
+    feedback_of,
+    open_bundle,
+    read_runs,
+    results_of,
+    scores_of,
+    write_bundle,
+)
 from soundsright.services.report import disclose, write_round
 from soundsright.services.rounds import commitment_to, opened, recipe_sha256, signal_sha256, steps
 from soundsright.services.rounds.clipset import read_wav
@@ -246,6 +257,15 @@ def leaks(files: Mapping[str, bytes], secrets: list[tuple[str, bytes]]) -> set[t
     }
 
 
+def bundle_of(folder: Path, out: Path) -> CheckedBundle:
+    """The round's bundle as it can be made now, checked with all audio that it must have."""
+    write_bundle(folder, out)
+    with open_bundle(out, valid_signature=valid_signature) as bundle:
+        checked = check_bundle(bundle)
+        assert check_audio(bundle, checked) == len(checked.signals - checked.hidden)
+    return checked
+
+
 def with_audio(files: Mapping[str, bytes]) -> set[str]:
     """The files that contain FLAC, plain or as base64."""
     return {name for name, data in files.items() if b"fLaC" in data or base64.b64encode(b"fLaC\0\0") in data}
@@ -269,6 +289,8 @@ def test_nothing_of_living_recordings_is_shown_and_everything_once_they_retired(
     assert "stay private until their recordings retire" in before["report.html"].decode()
     bound = {line["id"]: line for line in _lines(before[f"sets/{COMPETITION.id}/manifest.jsonl"])}
     assert all(set(line) == {"id", "digest", "degraded_sha256", "recipe_sha256"} for line in bound.values())
+    hidden = bundle_of(folder, tmp_path / "before.zip")
+    assert len(hidden.hidden) == len(hidden.signals) > 0
 
     # The recordings of round 0 are used in `USES` rounds.
     for number in range(1, USES + 1):
@@ -276,6 +298,8 @@ def test_nothing_of_living_recordings_is_shown_and_everything_once_they_retired(
         victor.finish(number)
     after = shown_files(victor, folder, tmp_path / "site")
     assert not (folder / PRIVATE_FOLDER).exists()
+    shown = bundle_of(folder, tmp_path / "after.zip")
+    assert (shown.disclosed, len(shown.hidden)) == (CLIPS, 0)
     # The same search now finds samples, ids and speakers, so it would have found them before.
     assert {Path(kind).suffix or kind for _, kind in leaks(after, secrets)} == {".wav", "id", "name"}
     line = _lines(after[f"sets/{COMPETITION.id}/manifest.jsonl"])[0]
