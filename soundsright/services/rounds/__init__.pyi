@@ -17,6 +17,7 @@ from .clipset import (
 )
 from .context import RoundContext
 from .corpus_check import public_competitions
+from .evaluator import batches_of
 from .faults import Cancelled, EntryStuck, ProgramFault, unexpected_errors_as_stuck
 from .hiding import PRIVATE_FOLDER, make_private, recipe_sha256, shown_line, signal_sha256
 from .job_results import result_of
@@ -37,10 +38,19 @@ from .recorded_results import Difference
 from .recorded_round import RecordedRound, RecordedSet, plan_document
 from .replay import Replayed, Unchecked, json_differences, replayed
 from .run import RoundService
-from .scoring import Scored, evidence_of_files, score_files, start_scoring, start_unprocessed
+from .scoring import (
+    DECIDED_DECIMALS,
+    Scored,
+    decided_scores,
+    evidence_of_files,
+    score_files,
+    start_scoring,
+    start_unprocessed,
+)
 from .screening import check_fetched, checked_dockerfile
 
 __all__ = [
+    "DECIDED_DECIMALS",
     "PRIVATE_FOLDER",
     "BegunRound",
     "Cancelled",
@@ -61,9 +71,11 @@ __all__ = [
     "Scored",
     "SetRequest",
     "Unchecked",
+    "batches_of",
     "check_fetched",
     "checked_dockerfile",
     "commitment_to",
+    "decided_scores",
     "draw_to_disk",
     "evidence_of_files",
     "finish_set",

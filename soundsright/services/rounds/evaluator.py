@@ -166,7 +166,7 @@ class Evaluator:
         return {
             batch: steps.read(context.state, context.round_id, steps.batch(job.entry_id, batch[0]))
             for part in job.parts
-            for batch in _batches(part, job.clips.durations_s, context.plan.batch_audio_s)
+            for batch in batches_of(part, job.clips.durations_s, context.plan.batch_audio_s)
         }
 
     def _recorded(self, job: EntryJob) -> Evaluation:
@@ -340,7 +340,7 @@ def _note_on(fault: ModelFault, folder: Path) -> str:
     return f"{fault}; the model's log is in {log}" if fault.log else str(fault)
 
 
-def _batches(clips: Batch, durations_s: Mapping[str, float], batch_audio_s: float) -> Iterator[Batch]:
+def batches_of(clips: Batch, durations_s: Mapping[str, float], batch_audio_s: float) -> Iterator[Batch]:
     """The clips in their order, in batches of at least `batch_audio_s`. The same clips give the same batches."""
     batch: list[str] = []
     seconds = 0.0

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundsright.core.audio import Audio
 from soundsright.core.ports import Pool
 from soundsright.core.results import Evaluation
 from soundsright.metrics import ClipEvidence, scoring_deadline_s
@@ -24,12 +25,34 @@ class Scored:
     busy_s: float
 
 
+DECIDED_DECIMALS = 6
+"""Rounds decide on scores of so many decimals, and publish the same, because processors differ in later digits."""
+
+
+def decided_scores(clean: Audio, enhanced: Audio, degraded: Audio, names: tuple[str, ...]) -> dict[str, float]:
+    """The scores of one clip by metric, as a round decides on them and publishes them.
+
+    They are rounded to `DECIDED_DECIMALS` and stay in the range of their metric.
+    """
+    from soundsright.metrics import metric, score_clip
+
+    scores = score_clip(clean, enhanced, degraded, names)
+    return {name: decided_score(value, metric(name).low, metric(name).high) for name, value in scores.items()}
+
+
+def decided_score(value: float, low: float, high: float) -> float:
+    """The value rounded to `DECIDED_DECIMALS`, and not beyond the ends of its range.
+
+    >>> decided_score(0.12345678, -1.0, 1.0), decided_score(4.99999996, 1.0, 4.9999999)
+    (0.123457, 4.9999999)
+    """
+    return min(max(round(value, DECIDED_DECIMALS) + 0.0, low), high)
+
+
 def score_files(clean: Path, degraded: Path, enhanced: Path, names: tuple[str, ...]) -> Scored:
     """Read the three signals of one clip and score it."""
-    from soundsright.metrics import score_clip
-
     started = time.perf_counter()
-    scores = score_clip(read_wav(clean), read_wav(enhanced), read_wav(degraded), names)
+    scores = decided_scores(read_wav(clean), read_wav(enhanced), read_wav(degraded), names)
     return Scored(scores, time.perf_counter() - started)
 
 
