@@ -1,4 +1,4 @@
-from .behaviour import near_copies
+from .behaviour import NEAR_COPY_DB, agreement_db, near_copies
 from .duplicates import (
     Duplicate,
     DuplicateRule,
@@ -22,12 +22,14 @@ from .tensors import (
 )
 
 __all__ = [
+    "NEAR_COPY_DB",
     "Duplicate",
     "DuplicateRule",
     "Likeness",
     "TensorFingerprint",
     "TensorSummary",
     "Unique",
+    "agreement_db",
     "contest_of",
     "contested_marks",
     "earliest_of_duplicates",

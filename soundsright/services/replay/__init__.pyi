@@ -1,0 +1,27 @@
+from .attestation import REPLAY, attestation_facts
+from .deciding import decided_again, record_of_bundle
+from .plan import ScoredPair, pairs_of, sampled
+from .report import Depth, ReplayReport, Sample
+from .running import LEAST_AGREEMENT_DB, RunPorts, run_again
+from .scoring import CheckedScore, line_of, read_checked, scored_again, start_file
+
+__all__ = [
+    "LEAST_AGREEMENT_DB",
+    "REPLAY",
+    "CheckedScore",
+    "Depth",
+    "ReplayReport",
+    "RunPorts",
+    "Sample",
+    "ScoredPair",
+    "attestation_facts",
+    "decided_again",
+    "line_of",
+    "pairs_of",
+    "read_checked",
+    "record_of_bundle",
+    "run_again",
+    "sampled",
+    "scored_again",
+    "start_file",
+]

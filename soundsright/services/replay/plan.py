@@ -1,0 +1,90 @@
+"""The results of a round that a replay can check, and the sample of them that a block decides.
+
+A signer could choose which results it falsifies, but not which a sample draws: the order follows from the hash of a
+block that was made after the document was signed, and from the document's own digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from soundsright.core.errors import BundleRefused, UsageError
+from soundsright.services.records import RoundBundle, ScoreLine
+from soundsright.services.replay.deciding import UNPROCESSED
+from soundsright.services.rounds import steps
+
+
+@dataclass(frozen=True)
+class ScoredPair:
+    """One recorded result and the audio that it was computed from, each signal by the SHA-256 of its WAV file.
+
+    `answer` is None if the model did not answer the clip.
+    """
+
+    line: ScoreLine
+    clean: str
+    degraded: str
+    answer: str | None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The competition, the entry's hotkey, and the clip."""
+        return self.line.competition, self.line.entry, self.line.id
+
+
+def pairs_of(bundle: RoundBundle) -> tuple[ScoredPair, ...]:
+    """All results of a round with their audio, in the order of scores.jsonl.
+
+    Raises:
+        BundleRefused: a file is missing or damaged, or a result has no clip or no answer.
+    """
+    clips = {(row["competition"], row["clip"]): row for row in bundle.clips()}
+    answers = {(row["entry"], row["clip"]): row.get("sha256") for row in bundle.answers()}
+    entry_ids = _entry_ids(bundle)
+    pairs = []
+    for line in bundle.scores():
+        clip = clips.get((line.competition, line.id))
+        if clip is None:
+            raise BundleRefused(f"clips.jsonl has no clip {line.id} of {line.competition}, which has scores")
+        answer: str | None = clip["degraded"]
+        if line.entry != UNPROCESSED:
+            key = (entry_ids.get((line.competition, line.entry), ""), line.id)
+            if key not in answers:
+                raise BundleRefused(f"answers.jsonl has no answer of {line.entry} to {line.id}, which has scores")
+            answer = answers[key]
+        pairs.append(ScoredPair(line, clip["clean"], clip["degraded"], answer))
+    return tuple(pairs)
+
+
+def sampled(
+    pairs: Sequence[ScoredPair], count: int, block_hash: str, document_sha256: str
+) -> tuple[ScoredPair, ...]:
+    """The results that a block draws, in the order in which it draws them.
+
+    Results are ordered by SHA-256 over `soundsright.sample/1`, the block's hash, the SHA-256 of the round document,
+    the competition, the entry and the clip, one a line.
+
+    Raises:
+        UsageError: the hash is not one of a block, or no result is to be drawn.
+    """
+    digits = block_hash.removeprefix("0x").lower()
+    if len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
+        raise UsageError(
+            f"--block-hash {block_hash[:80]} is not the hash of a block", "Give 64 hex digits, with or without 0x."
+        )
+    if count < 1:
+        raise UsageError(f"--sample {count} draws nothing", "Give 1 or a larger number.")
+
+    def place(pair: ScoredPair) -> bytes:
+        lines = ("soundsright.sample/1", digits, document_sha256, *pair.key)
+        return hashlib.sha256("\n".join(lines).encode()).digest()
+
+    return tuple(sorted(pairs, key=place)[:count])
+
+
+def _entry_ids(bundle: RoundBundle) -> Mapping[tuple[str, str], str]:
+    """The ids of entries by competition and hotkey."""
+    entries = steps.RoundSteps(bundle.document.round.id, bundle.steps()).get(steps.ENTRIES)
+    return {(e.competition_id, e.hotkey): e.entry_id for e in (entries.submissions if entries else ())}

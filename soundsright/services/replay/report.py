@@ -1,0 +1,63 @@
+"""The result of a replay: what was checked, what was not, and the first difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from soundsright.services.rounds import Difference, Unchecked
+
+
+class Depth(StrEnum):
+    """How much of a round a replay computes again."""
+
+    DECIDE = "decide"
+    """The statistics, prizes and weights, from the scores."""
+    SCORE = "score"
+    """The scores too, from the audio."""
+    RUN = "run"
+    """The answers too, from the models and the recordings."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The number of results that a replay drew, and the block hash that decided which."""
+
+    results: int
+    block_hash: str
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """What a replay checked. `checked` counts results and steps by name.
+
+    `difference` is the first difference, or None. `unchecked` are the parts that the bundle does not let anyone
+    check, each with the reason. `remarks` are sentences for people.
+    """
+
+    depth: Depth
+    checked: Mapping[str, int]
+    difference: Difference | None
+    unchecked: tuple[Unchecked, ...] = ()
+    sample: Sample | None = None
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing that was checked differs."""
+        return self.difference is None
+
+
+def counted(parts: Iterable[tuple[str, str]]) -> tuple[Unchecked, ...]:
+    """Unchecked parts with equal reasons as one line each, with their number.
+
+    >>> [each.part for each in counted([("A: score", "no audio"), ("A: score", "no audio")])]
+    ['A: score (2)']
+    """
+    numbers: dict[tuple[str, str], int] = {}
+    for part in parts:
+        numbers[part] = numbers.get(part, 0) + 1
+    return tuple(
+        Unchecked(part if number == 1 else f"{part} ({number})", why) for (part, why), number in numbers.items()
+    )

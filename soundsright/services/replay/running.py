@@ -1,0 +1,298 @@
+"""Runs the models of a round again on the redrawn sets, and compares their answers.
+
+Equal answers have equal digests. A model may differ in the last bits between two processors, or from run to run. So
+an answer with another digest is compared by the agreement of the errors, as copies are found: at least
+`LEAST_AGREEMENT_DB` dB in the median of an entry's other answers, which independent models never reach
+(`copies/behaviour.py`). A second run shows which models do not repeat themselves.
+
+Levels are in dB. Signals are float32, shape `(n,)`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from soundsright.copies import NEAR_COPY_DB, agreement_db
+from soundsright.core.audio import Audio, on_pcm16_grid
+from soundsright.core.competition import Competition
+from soundsright.core.errors import EntryRefused, HubUnavailable, ModelFault, UsageError
+from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.material import Material
+from soundsright.core.ports import ModelHub, Pool, Runner
+from soundsright.core.schedule import seed_of_round
+from soundsright.core.submission import FetchedModel, Submission
+from soundsright.services.records import RoundBundle
+from soundsright.services.replay.deciding import UNPROCESSED, record_of_bundle
+from soundsright.services.replay.plan import ScoredPair
+from soundsright.services.replay.report import Depth, ReplayReport, counted
+from soundsright.services.rounds import (
+    ClipSet,
+    Difference,
+    RecordedRound,
+    SetRequest,
+    batches_of,
+    finish_set,
+    material_digest,
+    read_wav,
+    start_set,
+    steps,
+    write_wav,
+)
+
+LEAST_AGREEMENT_DB = NEAR_COPY_DB
+"""Independently made models stay below this, and a model that runs elsewhere is far above it."""
+_PRIVATE = "The recordings are private, so the set cannot be drawn."
+
+
+@dataclass(frozen=True)
+class RunPorts:
+    """What a replay needs to run models. `folder` receives the sets and the answers."""
+
+    hub: ModelHub
+    sandbox: Runner
+    pool: Pool
+    material: Material
+    folder: Path
+    workers: int = 1
+    progress: Callable[[int, int], None] = lambda _done, _total: None
+
+
+@dataclass
+class _Findings:
+    """What was found so far."""
+
+    answers: int = 0
+    equal: int = 0
+    difference: Difference | None = None
+    unchecked: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The recorded results of one entry that its model has to give again."""
+
+    submission: Submission
+    pairs: tuple[ScoredPair, ...]
+
+
+def run_again(bundle: RoundBundle, pairs: Sequence[ScoredPair], ports: RunPorts) -> ReplayReport:
+    """Draw the sets again, fetch the models by their content, run them, and find the first difference.
+
+    Sets of private recordings and models that the hub no longer has count as unchecked.
+
+    Raises:
+        UsageError: the recordings here are not those of the round.
+        InfrastructureFault: the hub, the sandbox or a worker failed.
+    """
+    record = record_of_bundle(bundle)
+    findings = _Findings()
+    done = 0
+    for competition in record.round_plan.rules.competitions:
+        wanted = _wanted(record, competition, pairs)
+        clips = _redrawn(bundle, record, competition, ports, findings) if wanted else None
+        for each in wanted if clips is not None else ():
+            assert clips is not None
+            _check_entry(bundle, record, each, clips, ports, findings)
+            done += len(each.pairs)
+            ports.progress(done, len(pairs))
+            if findings.difference is not None:
+                return _report(findings)
+    return _report(findings)
+
+
+def _report(findings: _Findings) -> ReplayReport:
+    checked = {"answers given again": findings.answers, "of them equal by their digest": findings.equal}
+    return ReplayReport(
+        Depth.RUN, checked, findings.difference, counted(findings.unchecked), remarks=tuple(findings.remarks)
+    )
+
+
+def _wanted(record: RecordedRound, competition: Competition, pairs: Sequence[ScoredPair]) -> list[_Wanted]:
+    """The entries of a competition with results among `pairs`, in the order of the entries."""
+    entries = steps.RoundSteps(record.round_id, record.steps).get(steps.ENTRIES)
+    own: dict[str, list[ScoredPair]] = {}
+    for pair in pairs:
+        if pair.line.competition == competition.id and pair.line.entry != UNPROCESSED:
+            own.setdefault(pair.line.entry, []).append(pair)
+    return [
+        _Wanted(entry.submission({competition.id: competition}), tuple(own[entry.hotkey]))
+        for entry in (entries.submissions if entries else ())
+        if entry.competition_id == competition.id and entry.hotkey in own
+    ]
+
+
+def _redrawn(
+    bundle: RoundBundle, record: RecordedRound, competition: Competition, ports: RunPorts, findings: _Findings
+) -> ClipSet | None:
+    """The set, drawn again from the seed. None if it cannot be drawn here, or differs."""
+    plan, name = record.round_plan, competition.id
+    if record.plan.get("corpus_round") is not None or not record.sets[name].is_shown:
+        findings.unchecked.append((f"{name}: answers", _PRIVATE))
+        return None
+    if plan.measures.material.speech_for(competition.sample_rate_hz) is not None:
+        findings.unchecked.append((f"{name}: answers", "The speech was synthesised for the round."))
+        return None
+    material = replace(ports.material, noise=plan.measures.material.noise)
+    if material_digest(material) != record.plan.get("corpus"):
+        raise UsageError(
+            f"The recordings here have digest {material_digest(material)[:12]}, and those of the round "
+            f"{str(record.plan.get('corpus'))[:12]}",
+            "Give the round's recordings with --corpus.",
+        )
+    seed_hash = steps.RoundSteps(record.round_id, record.steps).get(steps.SEED)
+    assert seed_hash is not None
+    seed = seed_of_round(seed_hash.hash, name)
+    request = SetRequest(
+        competition, seed, plan.measures.clips, material, ports.folder / "sets" / name, None, plan.values
+    )
+    clips = finish_set(request, start_set(request, ports.pool, jobs=ports.workers))
+    recorded = next(c.set_digest for c in bundle.document.competitions if c.id == name)
+    if clips.digest != recorded:
+        findings.difference = Difference(name, "set", "digest", recorded, clips.digest)
+        return None
+    return clips
+
+
+def _check_entry(
+    bundle: RoundBundle,
+    record: RecordedRound,
+    wanted: _Wanted,
+    clips: ClipSet,
+    ports: RunPorts,
+    findings: _Findings,
+) -> None:
+    """Run one entry's model, a second time on the clips that it answered differently, and compare."""
+    name, hotkey = wanted.submission.competition.id, wanted.submission.hotkey
+    model = _fetched(record, wanted, ports, findings)
+    if model is None:
+        return
+    asked = tuple(sorted(pair.line.id for pair in wanted.pairs))
+    first = _Answers(record, model, clips, ports, ports.folder / "answers" / "1" / wanted.submission.entry_id)
+    digests = dict(first.to(asked))
+    findings.answers += len(digests)
+    other = [pair for pair in wanted.pairs if digests[pair.line.id] != _recorded(pair)]
+    findings.equal += len(digests) - len(other)
+    if not other:
+        return
+    failed = next((p for p in other if p.answer is None or digests[p.line.id].startswith("the failure")), None)
+    if failed is not None:
+        place = f"{hotkey}, clip {failed.line.id}"
+        findings.difference = Difference(name, "answers", place, _recorded(failed), digests[failed.line.id])
+        return
+    again = _Answers(record, model, clips, ports, ports.folder / "answers" / "2" / wanted.submission.entry_id)
+    repeated = dict(again.to(tuple(sorted(pair.line.id for pair in other))))
+    unsteady = sum(repeated[pair.line.id] != digests[pair.line.id] for pair in other)
+    if unsteady:
+        findings.remarks.append(f"{name}: {hotkey} does not repeat itself on {unsteady} of {len(other)} clips.")
+    _check_agreement(bundle, wanted, other, clips, first, findings)
+
+
+def _fetched(record: RecordedRound, wanted: _Wanted, ports: RunPorts, findings: _Findings) -> FetchedModel | None:
+    """The model with the content that the round fetched."""
+    entry = wanted.submission
+    step = steps.RoundSteps(record.round_id, record.steps).get(steps.fetch(entry.entry_id))
+    recorded = "" if step is None else step.content_hash or ""
+    try:
+        model = ports.hub.cached(entry, recorded) or ports.hub.fetch(entry, limits=FetchLimits())
+    except (EntryRefused, HubUnavailable) as error:
+        why = f"The hub does not give the model of {entry.hotkey} ({error})."
+        findings.unchecked.append((f"{entry.competition.id}: answers of {entry.hotkey}", why))
+        return None
+    if model.content_hash != recorded:
+        findings.difference = Difference(
+            entry.competition.id, "content", entry.hotkey, recorded, model.content_hash
+        )
+        return None
+    return model
+
+
+def _recorded(pair: ScoredPair) -> str:
+    """The recorded answer: its SHA-256, or its failure."""
+    failure = pair.line.failure
+    return f"the failure {'' if failure is None else failure.code}" if pair.answer is None else pair.answer
+
+
+def _check_agreement(
+    bundle: RoundBundle,
+    wanted: _Wanted,
+    other: Sequence[ScoredPair],
+    clips: ClipSet,
+    answers: _Answers,
+    findings: _Findings,
+) -> None:
+    """Compare the answers that have another digest by the agreement of their errors."""
+    import soundfile
+
+    name, hotkey = wanted.submission.competition.id, wanted.submission.hotkey
+    agreements: list[float] = []
+    for pair in other:
+        if pair.answer is None or not bundle.has_audio(pair.answer):
+            continue
+        recorded, _ = soundfile.read(io.BytesIO(bundle.wav(pair.answer)), dtype="float32")
+        signals = (clips.clean(pair.line.id).samples, clips.degraded(pair.line.id).audio.samples)
+        own = read_wav(answers.path(pair.line.id)).samples
+        rate_hz = wanted.submission.competition.sample_rate_hz
+        agreement = agreement_db(*signals, own, recorded, sample_rate_hz=rate_hz)
+        if agreement is not None:
+            agreements.append(agreement)
+    if not agreements:
+        why = "The answers have other digests, and the bundle has no audio to compare them with."
+        findings.unchecked.append((f"{name}: answers of {hotkey}", why))
+        return
+    median = statistics.median(agreements)
+    if median < LEAST_AGREEMENT_DB:
+        least = f"at least {LEAST_AGREEMENT_DB:g} dB of agreement"
+        findings.difference = Difference(
+            name, "answers", f"{hotkey}, {len(other)} clips", least, f"{median:.1f} dB"
+        )
+        return
+    findings.remarks.append(
+        f"{name}: {len(other)} answers of {hotkey} differ in bits and agree to {median:.1f} dB "
+        f"(at least {LEAST_AGREEMENT_DB:g} dB are needed)."
+    )
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The answers of one model, run once. They are kept as 16-bit WAV in `folder`."""
+
+    record: RecordedRound
+    model: FetchedModel
+    clips: ClipSet
+    ports: RunPorts
+    folder: Path
+
+    def path(self, clip_id: str) -> Path:
+        return self.folder / f"{clip_id}.wav"
+
+    def to(self, clip_ids: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        """The SHA-256 of the answer to each clip, or its failure, in batches of the size that the round used."""
+        plan = self.record.round_plan
+        self.folder.mkdir(parents=True, exist_ok=True)
+        batches = list(batches_of(clip_ids, self.clips.durations_s, plan.batch_audio_s))
+        code = ""
+        try:
+            with self.ports.sandbox.run(self.model, limits=plan.sandbox_limits) as running:
+                while batches:
+                    for answer in running.enhance([self.clips.degraded(clip_id) for clip_id in batches[0]]):
+                        failure = "" if answer.failure is None else answer.failure.code
+                        audio = answer.audio
+                        yield (
+                            answer.clip_id,
+                            self._kept(answer.clip_id, audio) if audio else f"the failure {failure}",
+                        )
+                    del batches[0]
+        except ModelFault as fault:
+            code = fault.code
+        for batch in batches:
+            yield from ((clip_id, f"the failure {code}") for clip_id in batch)
+
+    def _kept(self, clip_id: str, audio: Audio) -> str:
+        write_wav(self.path(clip_id), Audio(on_pcm16_grid(audio.samples), audio.sample_rate_hz))
+        return hashlib.sha256(self.path(clip_id).read_bytes()).hexdigest()
