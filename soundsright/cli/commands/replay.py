@@ -1,0 +1,196 @@
+"""`soundsright replay`: compute a finished round again from its bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from soundsright.cli.shared.options import ANY_PATH, FILE, FOLDER, corpus_option, env_file_option, grouped, option
+from soundsright.cli.shared.replaying import Kept, RunChoice, Sampling, merged, ran, scored, wanted_pairs
+from soundsright.cli.shared.round_bundles import check_signer
+from soundsright.cli.shared.sandboxes import sandbox_options
+from soundsright.cli.shared.settings_options import settings_from, settings_options
+from soundsright.config import Settings
+from soundsright.core.errors import UsageError, printable
+from soundsright.library import SandboxChoice
+
+if TYPE_CHECKING:
+    from soundsright.services.records import RoundBundle
+    from soundsright.services.replay import ReplayReport
+
+DIFFERENT = 3
+"""The exit code of a replay that found a difference."""
+_SETTINGS = ("soundsright_hub", "hf_endpoint", "wallet", "hotkey", "wallet_path")
+
+
+@dataclass(frozen=True)
+class _Signed:
+    """Who must have signed the bundle."""
+
+    signer: str
+    unsigned_ok: bool
+
+
+@click.command("replay")
+@click.argument("path", metavar="BUNDLE", type=ANY_PATH)
+@option("--decide", "depth", flag_value="decide", default=True, help="Statistics, prizes and weights. The default.")
+@option("--score", "depth", flag_value="score", help="Also score the audio of the bundle again.")
+@option("--run", "depth", flag_value="run", help="Also fetch the models and run them on the redrawn sets.")
+@grouped(
+    _Signed,
+    "signed",
+    option("--signer", default="", help="Address that must have signed the bundle."),
+    option("--unsigned-ok", is_flag=True, help="Accept a bundle that nobody signed, such as one of `compete`."),
+)
+@grouped(
+    Sampling,
+    "sampling",
+    option("--sample", default=0, help="Score and run only this many results. A block draws them.", metavar="N"),
+    option("--block-hash", default="", help="Hash of a block that was made after the bundle was signed."),
+)
+@grouped(
+    Kept,
+    "kept",
+    option("--checked", type=FILE, help="Write each result that was scored again to this .jsonl file."),
+    option("--resume", is_flag=True, help="Continue with the results in --checked."),
+)
+@grouped(
+    RunChoice,
+    "run",
+    corpus_option,
+    option(
+        "--work", type=FOLDER, help="Folder for the models, sets and answers of --run. [default: a temporary one]"
+    ),
+)
+@sandbox_options
+@option(
+    "--workers",
+    default=0,
+    show_default=False,
+    type=click.IntRange(0, 1024),
+    help="Processes that draw and score clips. [default: one per processor]",
+)
+@option(
+    "--sign", "attestation", type=FILE, help="Write a signed attestation of the replay, with WALLET and HOTKEY."
+)
+@settings_options(Settings, _SETTINGS)
+@env_file_option
+def command(
+    *,
+    path: Path,
+    depth: str,
+    signed: _Signed,
+    sampling: Sampling,
+    kept: Kept,
+    run: RunChoice,
+    sandbox: SandboxChoice,
+    workers: int,
+    attestation: Path | None,
+    env_file: Path | None,
+    **flags: Any,
+) -> int:
+    """Compute a finished round again from its bundle.
+
+    \b
+    soundsright replay round.zip                    # decisions and weights, from the scores: seconds
+    soundsright replay round.zip --score            # all scores, from the audio
+    soundsright replay round.zip --run              # all answers, from the models
+    soundsright replay round.zip --score --sample 200 --block-hash 0x5d...
+
+    A replay runs the code that decided the round, under the round's own rules. It exits with 0 if everything is the
+    same, and with 3 at the first difference, which it names. It lists as unchecked what the bundle withholds.
+    """
+    from soundsright.adapters.peers import Hotkey, valid_signature
+    from soundsright.services.records import check_bundle, open_bundle
+
+    _check_options(depth, sampling, kept)
+    settings = settings_from(Settings, flags, env_file)
+    account = None if attestation is None else Hotkey.read(settings.hotkey_file)
+    with open_bundle(path, valid_signature=valid_signature) as bundle:
+        check_signer(bundle.opened, signed.signer, unsigned_ok=signed.unsigned_ok)
+        check_bundle(bundle)
+        report = _report(
+            bundle,
+            depth,
+            sampling,
+            kept,
+            workers,
+            lambda pairs: ran(bundle, pairs, run, sandbox, settings, workers),
+        )
+        for line in _lines(bundle, report):
+            click.echo(line)
+        if account is not None and attestation is not None:
+            _write_attestation(attestation, bundle, report, account)
+    return 0 if report.is_same else DIFFERENT
+
+
+def _check_options(depth: str, sampling: Sampling, kept: Kept) -> None:
+    """Check that the options belong together.
+
+    Raises:
+        UsageError: one needs another.
+    """
+    if depth == "decide":
+        for name, value in (("--sample", sampling.sample), ("--checked", kept.checked)):
+            if value:
+                raise UsageError(f"{name} needs --score or --run", f"Add one of them, or omit {name}.")
+    if bool(sampling.sample) != bool(sampling.block_hash):
+        raise UsageError(
+            "--sample and --block-hash belong together",
+            "Give the hash of a block made after the bundle was signed, so that its signer could not choose.",
+        )
+    if kept.resume and kept.checked is None:
+        raise UsageError("--resume needs --checked", "Name the file of the replay that was stopped.")
+
+
+def _report(
+    bundle: RoundBundle,
+    depth: str,
+    sampling: Sampling,
+    kept: Kept,
+    workers: int,
+    run: Callable[[Any], ReplayReport],
+) -> ReplayReport:
+    """The report of all depths up to `depth`. It ends with the first difference."""
+    from soundsright.services.replay import decided_again
+
+    report = decided_again(bundle)
+    if depth == "decide" or not report.is_same:
+        return report
+    pairs, sample = wanted_pairs(bundle, sampling)
+    report = merged(report, scored(bundle, pairs, kept, workers), sample)
+    if depth == "run" and report.is_same:
+        report = merged(report, run(pairs))
+    return report
+
+
+def _lines(bundle: RoundBundle, report: ReplayReport) -> Iterator[str]:
+    """The report, one line for each part."""
+    document = bundle.document
+    yield f"Round      {document.round.id}, document {bundle.opened.sha256}"
+    yield f"Rules      {printable(document.ruleset.name)} {document.ruleset.digest[:12]}"
+    for what, number in report.checked.items():
+        yield f"Checked    {number} {what}"
+    if report.sample is not None:
+        yield f"Sample     {report.sample.results} results, drawn by block {report.sample.block_hash}"
+    for each in report.unchecked:
+        yield f"Unchecked  {printable(each.part)}: {printable(each.why)}"
+    for remark in report.remarks:
+        yield f"Note       {printable(remark)}"
+    if report.difference is None:
+        yield "Same       The replay computed what the bundle says."
+    else:
+        yield f"Different  {printable(report.difference.sentence)}"
+
+
+def _write_attestation(path: Path, bundle: RoundBundle, report: ReplayReport, account: Any) -> None:
+    from soundsright.services.records import sign_document
+    from soundsright.services.replay import REPLAY, attestation_facts
+    from soundsright.services.rounds import write_text
+
+    write_text(path, sign_document(REPLAY, attestation_facts(bundle.opened, report), account) + "\n")
+    click.echo(f"Signed     {path}, by {account.address}")
