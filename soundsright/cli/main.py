@@ -41,6 +41,7 @@ SECTIONS = {
         "report": Listed("report", "Write a report of a finished run or of scored folders."),
         "bundle": Listed("bundle", "Make and check bundles: signed rounds that anyone can check."),
         "replay": Listed("replay", "Compute a finished round again from its bundle."),
+        "log": Listed("log", "Keep and follow a log of signed rounds."),
         "publish": Listed("publish", "Publish a finished run on a hub or in an experiment tracker."),
         "status": Listed("status", "Show how far a running round is, or what a validator pays."),
         "watch": Listed("watch", "Follow a running round live in the terminal."),

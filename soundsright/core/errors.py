@@ -106,13 +106,23 @@ class BundleRefused(UsageError):
 
 
 class LogRefused(UsageError):
-    """A transparency log that contradicts itself, its signed heads or another copy, or gives no log's answers."""
+    """A transparency log that contradicts itself, its signed heads or another copy, or gives no log's answers.
+
+    `evidence` are signed heads, in their envelopes, that contradict each other.
+    """
 
     exit_code = 3
 
-    def __init__(self, problem: str, remedy: str = "Do not rely on it. Keep the heads that it signed.") -> None:
+    def __init__(
+        self,
+        problem: str,
+        remedy: str = "Do not rely on it, and ask whoever keeps it.",
+        *,
+        evidence: tuple[str, ...] = (),
+    ) -> None:
         # A part of the text comes from a stranger. It must not be able to control a terminal.
         super().__init__(printable(problem), remedy)
+        self.evidence = evidence
 
 
 class OtherColdkey(UsageError):

@@ -1,12 +1,14 @@
 from .auth import MAX_AGE_S, RateLimit, RequestGate, signed_headers
 from .client import SignedPeers, reply_json, request
 from .keys import Hotkey, new_hotkey, valid_signature
+from .pem_keys import PemKey
 from .service import SignedService
 from .web_parts import WebFolder
 
 __all__ = [
     "MAX_AGE_S",
     "Hotkey",
+    "PemKey",
     "RateLimit",
     "RequestGate",
     "SignedPeers",

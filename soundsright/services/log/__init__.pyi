@@ -2,7 +2,7 @@ from .admission import Admission
 from .api import log_app
 from .auditing import AuditReport, LogSource, audit, check_same_view, hashes_of, read_head
 from .entries import KINDS, MAX_DOCUMENT_BYTES, LogEntry, entry_of, open_entry
-from .heads import LOG_HEAD, HeadSigner, LogHead, open_head, sign_head
+from .heads import LOG_HEAD, HeadSigner, LogHead, counted, open_head, sign_head
 from .memory import MEMORY_FILE, AuditMemory, MirrorLog, MirrorWriter, read_memory, write_memory
 from .proofs import PROOF_FILE, SavedProof, checked_address, proof_of, read_proof, write_proof
 from .statements import statement_of
@@ -36,6 +36,7 @@ __all__ = [
     "audit",
     "check_same_view",
     "checked_address",
+    "counted",
     "entry_of",
     "hashes_of",
     "log_app",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from soundsright.core.errors import RequestRefused
 from soundsright.core.strict_json import MAX_DEPTH, NotStrictJson, strict_json
 from soundsright.services.log.entries import KINDS, MAX_DOCUMENT_BYTES, LogEntry, entry_of
-from soundsright.services.records import DocumentKind, ValidSignature, open_document
+from soundsright.services.records import DocumentKind, SignedDocument, ValidSignature, open_document
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,11 @@ class Admission:
     kinds: Collection[str] = KINDS
 
     def entry(self, raw: bytes) -> LogEntry:
-        """The entry of a document, from its envelope.
+        """The entry of a document, from its envelope. Raises as `opened`."""
+        return self.opened(raw)[1]
+
+    def opened(self, raw: bytes) -> tuple[SignedDocument, LogEntry]:
+        """A document and its entry, from its envelope.
 
         Raises:
             RequestRefused: `too_large`, `malformed`, `unknown_kind`, `unknown_signer` or `bad_signature`.
@@ -56,7 +60,7 @@ class Admission:
                 self.check_signer(document.signer)
             except RequestRefused:
                 raise _unknown_signer() from None
-        return entry_of(document)
+        return document, entry_of(document)
 
 
 def _unknown_signer() -> RequestRefused:

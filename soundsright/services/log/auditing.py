@@ -15,7 +15,7 @@ from soundsright.core.errors import LogRefused
 from soundsright.core.merkle import MAX_PROOF, is_consistent, is_included
 from soundsright.core.strict_json import MAX_DEPTH, NotStrictJson, strict_json
 from soundsright.services.log.entries import MAX_ENTRY_BYTES, LogEntry, open_entry
-from soundsright.services.log.heads import MAX_HEAD_BYTES, LogHead, open_head
+from soundsright.services.log.heads import MAX_HEAD_BYTES, LogHead, counted, open_head
 from soundsright.services.log.memory import AuditMemory
 from soundsright.services.log.tree_log import MAX_PAGE, MAX_PAGE_BYTES, Equivocation
 from soundsright.services.records import ValidSignature
@@ -121,19 +121,24 @@ def check_same_view(ours: LogHead, source: LogSource, theirs: LogHead, other: Lo
             f"split view: {ours.log} signed {ours} at {source.name}, and {theirs} at {other.name}, and nothing "
             "joins the two",
             "Keep both heads: they prove it.",
+            evidence=(ours.envelope, theirs.envelope),
         )
 
 
 def _check_growth(source: LogSource, before: LogHead, head: LogHead) -> None:
     if head.size < before.size:
-        raise LogRefused(f"{source.name} was truncated: it has {head.size} entries, and had {before.size}")
+        raise LogRefused(
+            f"{source.name} was truncated: it has {counted(head.size)}, and had {before.size}",
+            evidence=(before.envelope, head.envelope),
+        )
     if head.size == before.size:
         is_joined = head.root == before.root
     else:
         is_joined = before.size == 0 or _is_joined(source, before, head)
     if not is_joined:
         raise LogRefused(
-            f"{source.name} was rewritten: nothing joins its head ({head}) to the one seen before ({before})"
+            f"{source.name} was rewritten: nothing joins its head ({head}) to the one seen before ({before})",
+            evidence=(before.envelope, head.envelope),
         )
 
 

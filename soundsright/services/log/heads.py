@@ -45,7 +45,16 @@ class LogHead:
     envelope: str
 
     def __str__(self) -> str:
-        return f"{self.size} entries, root {self.root.hex()[:16]}"
+        return f"{counted(self.size)}, root {self.root.hex()[:16]}"
+
+
+def counted(size: int) -> str:
+    """The number of entries in words.
+
+    >>> counted(1), counted(2)
+    ('1 entry', '2 entries')
+    """
+    return f"{size} entr{'y' if size == 1 else 'ies'}"
 
 
 def sign_head(size: int, root: bytes, time_s: int, account: Account) -> LogHead:

@@ -6,6 +6,8 @@ many of them were checked.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +133,10 @@ class MirrorLog(TransparencyLog):
     def refresh(self) -> None:
         """Read what an audit added since the last time."""
         with self._lock:
-            head = self._read_head() or self._head
+            try:
+                head = self._read_head() or self._head
+            except UsageError as error:
+                raise StateUnavailable(error.problem, error.remedy) from error
             assert head is not None
             self._folder_store.size = head.size
             super().refresh()
@@ -158,32 +163,45 @@ class MirrorLog(TransparencyLog):
 
 
 class MirrorWriter:
-    """Adds entries to a mirror's folder. Entries after the last audit are removed first.
+    """Adds entries to a mirror's folder. One process at a time may do so.
 
     Raises:
-        UsageError: the folder has fewer entries than its audit says, or cannot be written.
+        UsageError: the folder cannot be written, or another process mirrors into it.
     """
 
-    def __init__(self, folder: Path, memory: AuditMemory) -> None:
-        path = folder / ENTRIES_FILE
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / ENTRIES_FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
-            if self._file.tell() < memory.bytes:
+            self._file = self._path.open("ab")
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
                 self._file.close()
-                raise UsageError(f"{path} is shorter than its last audit says", MIRROR_AGAIN)
-            self._file.truncate(memory.bytes)
+                raise
+        except BlockingIOError as error:
+            raise UsageError(f"Another process mirrors into {folder}", "Wait until it ends.") from error
         except OSError as error:
-            raise UsageError(f"{path} cannot be written ({error.strerror})", "Give another folder.") from error
+            raise UsageError(f"{folder} cannot be written ({error.strerror})", "Give another folder.") from error
+
+    def resume(self, memory: AuditMemory) -> None:
+        """Remove the entries after the last audit.
+
+        Raises:
+            UsageError: the folder has fewer entries than its audit says.
+        """
+        if self._file.seek(0, os.SEEK_END) < memory.bytes:
+            raise UsageError(f"{self._path} is shorter than its last audit says", MIRROR_AGAIN)
+        self._file.truncate(memory.bytes)
 
     def add(self, text: str) -> None:
         """Write an entry."""
         self._file.write(text.encode() + b"\n")
 
-    def close(self) -> None:
+    def flush(self) -> None:
         """Flush all entries to the disk, before the memory counts them."""
-        import os
-
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def close(self) -> None:
         self._file.close()

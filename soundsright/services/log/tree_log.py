@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from soundsright.core.errors import RequestRefused, StateUnavailable
 from soundsright.core.merkle import GrowingTree
 from soundsright.services.log.entries import MAX_ENTRIES, LogEntry, stored_entry
-from soundsright.services.log.heads import LogHead
+from soundsright.services.log.heads import LogHead, counted
 from soundsright.services.log.stores import EntryStore, RecordStore
 
 MAX_PAGE = 256
@@ -166,7 +166,7 @@ class TransparencyLog:
             self.refresh()
         if not 0 <= index < len(self._tree):
             raise RequestRefused(
-                "no_entry", f"The log has {len(self._tree)} entries and no entry {index}", status=404
+                "no_entry", f"The log has {counted(len(self._tree))} and no entry {index}", status=404
             )
         return len(self._tree)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from soundsright.services.log import (
     MirrorWriter,
     audit,
     check_same_view,
+    open_head,
     read_head,
     read_memory,
     sign_head,
@@ -171,8 +173,10 @@ def test_two_views_of_one_history_agree(ours: int, theirs: int) -> None:
 
 @pytest.mark.parametrize(("ours", "theirs"), [(3, 3), (3, 7), (7, 3)])
 def test_a_split_view_is_named(ours: int, theirs: int) -> None:
-    with pytest.raises(LogRefused, match=r"split view: .* at http://log, and .* at http://mirror"):
+    with pytest.raises(LogRefused, match=r"split view: .* at http://log, and .* at http://mirror") as refused:
         compare(Source(filled(ours)), Source(filled(theirs, first=1), "http://mirror"))
+    heads = [open_head(each.encode(), valid_signature=valid_signature) for each in refused.value.evidence]
+    assert [head.size for head in heads] == [ours, theirs]
 
 
 def test_a_mirror_of_another_log_is_no_split_view() -> None:
@@ -181,12 +185,19 @@ def test_a_mirror_of_another_log_is_no_split_view() -> None:
 
 
 def mirrored(source: Source, folder: Path) -> AuditReport:
-    memory = read_memory(folder / "audit.json", valid_signature=valid_signature)
-    writer = MirrorWriter(folder, memory)
-    report = audit(source, memory, valid_signature=valid_signature, keep=writer.add)
-    writer.close()
-    write_memory(folder / "audit.json", memory)
+    with closing(MirrorWriter(folder)) as writer:
+        memory = read_memory(folder / "audit.json", valid_signature=valid_signature)
+        writer.resume(memory)
+        report = audit(source, memory, valid_signature=valid_signature, keep=writer.add)
+        writer.flush()
+        write_memory(folder / "audit.json", memory)
     return report
+
+
+def test_one_process_at_a_time_mirrors_into_a_folder(tmp_path: Path) -> None:
+    with closing(MirrorWriter(tmp_path)), pytest.raises(UsageError, match="Another process mirrors into"):
+        MirrorWriter(tmp_path)
+    mirrored(Source(filled(1)), tmp_path)
 
 
 def test_a_mirror_can_be_served_audited_and_mirrored_again(tmp_path: Path) -> None:
