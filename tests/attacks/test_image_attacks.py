@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from soundsright.core.errors import PeerUnavailable
-from soundsright.core.images import PublishedTable, SubmittedImage
+from soundsright.core.images import ImageRow, PublishedTable, SubmittedImage
 from soundsright.core.material import Material
-from soundsright.services.executor import SeenRounds, SignedOrder, Verdict
+from soundsright.services.executor import Reading, SeenRounds, SignedOrder, Verdict, order_of_rows
 from soundsright.services.records import EXECUTOR_RESULTS, sign_document
 from soundsright.testing import MemoryRecords
 from soundsright.testing.image_services import ScriptedTable
@@ -183,3 +183,27 @@ def test_a_forged_seed_set_or_input_pays_nobody(
     with pytest.raises(PeerUnavailable, match=words) as caught:
         now.order(table)
     assert caught.value.code == "bad_table"
+
+
+def test_an_executor_that_withholds_the_winners_row_pays_nobody_else(tmp_path: Path) -> None:
+    """The rows are not signed, so the executor could show each validator other ones. The signed results decide."""
+    now = arena(tmp_path)
+    table = now.played(HONEST, entry("Friend", 40, at_s=2))
+    shown = replace(table, rows=tuple(row for row in table.rows if row.submission.hotkey != "Honest"))
+    assert order_of_rows(shown, now.world.context.rules) == ("Friend",)  # By the rows alone, the friend is paid.
+    with pytest.raises(PeerUnavailable, match=r"Honest can be paid .* lacks it") as caught:
+        now.order(shown)
+    assert caught.value.code == "bad_table"
+    assert now.winner(table) == "Honest"
+
+
+def test_a_second_row_pays_no_image_that_was_not_measured(tmp_path: Path) -> None:
+    """A hotkey that won and then submitted another image is paid for neither."""
+    now = arena(tmp_path)
+    newer = entry("Honest", 1, at_s=500)
+    table = now.played(HONEST)
+    shown = replace(table, rows=(*table.rows, ImageRow(newer)))
+    assert Reading((newer,), 0.0, shown, ("Honest",)).hotkeys == ("Honest",)  # Without the check it is paid.
+    with pytest.raises(PeerUnavailable, match="Honest has two rows"):
+        now.order(shown)
+    assert Reading((newer,), 0.0, table, now.order(table)).hotkeys == ()

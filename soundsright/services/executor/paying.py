@@ -68,12 +68,22 @@ def order_of_rows(table: PublishedTable, rules: ExecutorRules) -> tuple[str, ...
     Raises:
         PeerUnavailable: `bad_table`, if a hotkey has two rows, or a score is not that of its row's measurements.
     """
-    hotkeys = [row.submission.hotkey for row in table.rows]
-    if len(set(hotkeys)) != len(hotkeys):
-        twice = next(hotkey for hotkey in hotkeys if hotkeys.count(hotkey) > 1)
-        raise bad_table(f"{twice} has two rows")
+    check_hotkeys(table)
     candidates = [row for row in table.rows if row.is_winner_candidate]
     return ranked_images([_ranked(row, rules) for row in candidates], rules.tie_eps)
+
+
+def check_hotkeys(table: PublishedTable) -> None:
+    """Check that each hotkey has one row. A second one could name an image that no round measured.
+
+    Raises:
+        PeerUnavailable: `bad_table`, if a hotkey has two.
+    """
+    seen: set[str] = set()
+    for row in table.rows:
+        if row.submission.hotkey in seen:
+            raise bad_table(f"{row.submission.hotkey} has two rows")
+        seen.add(row.submission.hotkey)
 
 
 def bad_table(fault: str) -> PeerUnavailable:

@@ -19,7 +19,7 @@ from soundsright.services.executor.checking import RoundCheck, Verdict
 from soundsright.services.executor.comparing import differences_from_rules
 from soundsright.services.executor.context import JudgeOf
 from soundsright.services.executor.judging import ImageJudge
-from soundsright.services.executor.paying import SCORE_TOLERANCE, bad_table
+from soundsright.services.executor.paying import SCORE_TOLERANCE, bad_table, check_hotkeys
 from soundsright.services.executor.recomputing import recomputed
 from soundsright.services.executor.results import RoundResults, open_results
 from soundsright.services.executor.seen_rounds import SeenRound, SeenRounds
@@ -63,6 +63,7 @@ class SignedOrder:
                 does not answer.
             InfrastructureFault: the chain or the state does not answer, or the chain lacks the seed's block.
         """
+        check_hotkeys(published)
         candidates = {row.submission.hotkey: row for row in published.rows if row.is_winner_candidate}
         if not published.round_id:
             if (newest := self.seen.newest()) is not None:
@@ -81,10 +82,15 @@ class SignedOrder:
                     f"{hotkey} has the score {row.metrics.final_score:.7g}, and the results of round"
                     f" {checked.round_id} give {own.metrics.final_score:.7g}"
                 )
+        if hidden := decided.keys() - candidates.keys():
+            # The rows are not signed. Without this check, each validator could be shown another winner.
+            raise bad_table(
+                f"{min(hidden)} can be paid by the results of round {checked.round_id}, and the table lacks it"
+            )
         if checked.verdict.reason:
             return ()
         firsts = {min(own).hotkey for own in _by_digest(decided.values())}
-        return tuple(hotkey for hotkey in decided if hotkey in candidates and hotkey in firsts)
+        return tuple(hotkey for hotkey in decided if hotkey in firsts)
 
     def _round(self, round_id: str) -> _Checked:
         """The round, computed again from its signed results unless it is the last one that was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from soundsright.core.errors import PeerUnavailable
@@ -28,18 +28,25 @@ class OwnedChain(FakeChain):
 
 
 class Way:
-    """The way to a service. While `is_away`, nothing answers. `replayed` is an old table that comes instead."""
+    """The way to a service. While `is_away`, nothing answers.
 
-    def __init__(self, port: Callable[[], object]) -> None:
+    `replayed` is an old table that comes instead. With `withholds`, the table lacks its first row.
+    """
+
+    def __init__(self, port: Callable[[], Any]) -> None:
         self._port = port
         self.is_away = False
         self.replayed: PublishedTable | None = None
+        self.withholds = False
 
     def __getattr__(self, name: str) -> Any:
         if self.is_away:
             raise PeerUnavailable("Nothing answers", code="timeout")
         if name == "table" and self.replayed is not None:
             return lambda: self.replayed
+        if name == "table" and self.withholds:
+            table = self._port().table()
+            return lambda: replace(table, rows=table.rows[1:])
         return getattr(self._port(), name)
 
 

@@ -2,8 +2,8 @@
 
 Miners submit imitated images to a coordinator, an executor measures, judges and publishes them, and three
 validators read, check and pay. Most periods of blocks have a fault. Blocks come late; a service is away or killed;
-a validator is restarted or reads late, or it gets the table of an old round again. The same seed gives the same
-subnet and faults. Blocks are counted, times are in seconds.
+a validator is restarted or reads late; it gets the table of an old round, or one without its first row. The same
+seed gives the same subnet and faults. Blocks are counted, times are in seconds.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ FAULTS = (
     "validator restarted",
     "validator reads late",
     "replayed results",
+    "row withheld",
 )
 VALIDATORS = 3
 MINERS = ("Ada", "Ben", "Cem", "Dan", "Eva", "Fay")
@@ -258,11 +259,13 @@ class _Subnet:
             self.result.restarts += 1
         elif fault == "replayed results" and self._tables:
             disturbed.table.replayed = self._tables[int(self._rng.integers(len(self._tables)))]
+        elif fault == "row withheld":
+            disturbed.table.withholds = True
 
     def _end_fault(self) -> None:
         self._state.writes_left = None
         for way in (self._executor_board, *(way for seat in self._seats for way in (seat.board, seat.table))):
-            way.is_away, way.replayed = False, None
+            way.is_away, way.replayed, way.withholds = False, None, False
 
     def _go_to_block(self, final: int) -> None:
         """Make blocks until that one is final. The coordinator reads the chain after each."""

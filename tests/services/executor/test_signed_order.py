@@ -14,7 +14,7 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import ChainUnavailable, PeerUnavailable, UsageError
 from soundsright.core.executor_rules import ExecutorRules
-from soundsright.core.images import ImageRow, PublishedTable, SubmittedImage
+from soundsright.core.images import ImageMetrics, ImageRow, PublishedTable, SubmittedImage
 from soundsright.core.results import Failure
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.services.executor import RoundResults, SeenRounds, SignedOrder, Verdict, order_of_rows
@@ -182,6 +182,25 @@ def test_a_row_that_contradicts_the_results_pays_nobody(scene: Scene) -> None:
         with pytest.raises(PeerUnavailable, match=words) as caught:
             scene.order()(replace(table, rows=(first, row)))
         assert caught.value.code == "bad_table"
+
+
+def test_a_table_without_a_row_that_can_be_paid_pays_nobody(scene: Scene) -> None:
+    """The rows are not signed. An executor that leaves one out must not choose whom this validator pays."""
+    table = scene.tables[-1]
+    failed = replace(table.rows[0], metrics=ImageMetrics(error="run_failed"))
+    for rows in (table.rows[1:], (failed, table.rows[1]), ()):
+        with pytest.raises(PeerUnavailable, match=r"Aa can be paid .* lacks it") as caught:
+            scene.order()(replace(table, rows=rows))
+        assert caught.value.code == "bad_table"
+
+
+def test_a_hotkey_with_two_rows_pays_nobody(scene: Scene) -> None:
+    """Otherwise the second row, of a new submission, would be paid by the score of the first."""
+    table = scene.tables[-1]
+    newer = ImageRow(entry("Aa", 10, at_s=999))
+    with pytest.raises(PeerUnavailable, match="Aa has two rows") as caught:
+        scene.order()(replace(table, rows=(*table.rows, newer)))
+    assert caught.value.code == "bad_table"
 
 
 def test_of_two_hotkeys_with_one_image_only_the_first_is_paid(tmp_path: Path) -> None:
