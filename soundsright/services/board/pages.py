@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from soundsright.services.board.executor_page import shown_executor
+from soundsright.services.board.log_line import log_line
 from soundsright.services.drawing import (
     ASSETS,
     Frame,
@@ -170,6 +171,7 @@ class Site:
                     files=downloads,
                     whole_bundle=run.bundle is not None,
                     has_bundle=run.bundle is not None or has_record(run.folder),
+                    log=log_line(run.folder),
                 )
             case [name] if name == BUNDLE and has_record(run.folder):
                 return Page(bundle_bytes(run.folder), "application/zip")

@@ -4,7 +4,7 @@ from .auditing import AuditReport, LogSource, audit, check_same_view, hashes_of,
 from .entries import KINDS, MAX_DOCUMENT_BYTES, LogEntry, entry_of, open_entry
 from .heads import LOG_HEAD, HeadSigner, LogHead, counted, open_head, sign_head
 from .memory import MEMORY_FILE, AuditMemory, MirrorLog, MirrorWriter, read_memory, write_memory
-from .proofs import PROOF_FILE, SavedProof, checked_address, proof_of, read_proof, write_proof
+from .proofs import SavedProof, checked_address, proof_of, read_proof, write_proof
 from .statements import statement_of
 from .stores import EntryStore, FolderStore, RecordStore
 from .tree_log import Appended, Equivocation, InclusionProof, OwnLog, TransparencyLog
@@ -14,7 +14,6 @@ __all__ = [
     "LOG_HEAD",
     "MAX_DOCUMENT_BYTES",
     "MEMORY_FILE",
-    "PROOF_FILE",
     "Admission",
     "Appended",
     "AuditMemory",

@@ -13,9 +13,8 @@ from soundsright.core.errors import LogRefused, UsageError
 from soundsright.core.merkle import MAX_PROOF, is_included
 from soundsright.services.log.entries import MAX_ENTRIES, LogEntry
 from soundsright.services.log.heads import MAX_HEAD_BYTES, LogHead, open_head
-from soundsright.services.records import ValidSignature, is_plain_file, write_json
+from soundsright.services.records import LOG_PROOF, ValidSignature, is_plain_file, write_json
 
-PROOF_FILE = "log.json"
 _SCHEMA = "soundsright.log-proof/1"
 _MAX_BYTES = 40_000
 _URL = re.compile(
@@ -79,7 +78,7 @@ def write_proof(folder: Path, proof: SavedProof) -> None:
         "proof": [each.hex() for each in proof.hashes],
         "head": proof.head.envelope,
     }
-    write_json(folder / PROOF_FILE, facts)
+    write_json(folder / LOG_PROOF, facts)
 
 
 def read_proof(folder: Path, *, valid_signature: ValidSignature) -> SavedProof | None:
@@ -88,21 +87,21 @@ def read_proof(folder: Path, *, valid_signature: ValidSignature) -> SavedProof |
     Raises:
         UsageError: log.json cannot be read, or its proof does not show its entry.
     """
-    path = folder / PROOF_FILE
+    path = folder / LOG_PROOF
     try:
         if not path.exists() and not path.is_symlink():
             return None
         if not is_plain_file(path) or path.stat().st_size > _MAX_BYTES:
-            raise UsageError(f"{PROOF_FILE} is not a plain file of at most {_MAX_BYTES} bytes", _REMEDY)
+            raise UsageError(f"{LOG_PROOF} is not a plain file of at most {_MAX_BYTES} bytes", _REMEDY)
         found = _File.model_validate_json(path.read_bytes())
         head = open_head(found.head.encode(), valid_signature=valid_signature)
     except OSError as error:
-        raise UsageError(f"{PROOF_FILE} cannot be read ({error.strerror})", _REMEDY) from error
+        raise UsageError(f"{LOG_PROOF} cannot be read ({error.strerror})", _REMEDY) from error
     except (ValidationError, LogRefused) as error:
-        raise UsageError(f"{PROOF_FILE} is not the proof of a log", _REMEDY) from error
+        raise UsageError(f"{LOG_PROOF} is not the proof of a log", _REMEDY) from error
     leaf, hashes = bytes.fromhex(found.leaf), tuple(map(bytes.fromhex, found.proof))
     if not _URL.fullmatch(found.url) or not is_included(leaf, found.index, head.size, hashes, head.root):
-        raise UsageError(f"{PROOF_FILE} does not prove that its document is in a log", _REMEDY)
+        raise UsageError(f"{LOG_PROOF} does not prove that its document is in a log", _REMEDY)
     return SavedProof(found.url, found.kind, found.signer, found.sha256, leaf, found.index, hashes, head)
 
 

@@ -58,6 +58,7 @@ from .round_store import BundleStore, open_store
 from .round_stories import StoryLine, entry_story, round_story
 from .runs import (
     BUNDLE,
+    LOG_PROOF,
     REFERENCES,
     UNPROCESSED,
     Run,
@@ -89,6 +90,7 @@ __all__ = [
     "EMISSION_STREAM",
     "EXECUTOR_RESULTS",
     "FEEDBACK",
+    "LOG_PROOF",
     "MAX_ENVELOPE_BYTES",
     "PROOF",
     "RECORD",

@@ -29,6 +29,8 @@ from soundsright.services.records.results import (
 MAX_RUNS = 500
 UNPROCESSED = "unprocessed"
 BUNDLE = "bundle.zip"
+LOG_PROOF = "log.json"
+"""The proof that the round's document is in a log, beside the results."""
 REFERENCES = ("clean", "degraded")
 _MODEL_OF_UNPROCESSED = "unprocessed/degraded-input@"
 _NOTES = 20
@@ -284,7 +286,7 @@ def run_of(
 def run_stamp(folder: Path) -> tuple[int, ...]:
     """Numbers that change whenever a run's files are written again."""
     stamp: list[int] = []
-    for name in ("results.json", "scores.jsonl", BUNDLE):
+    for name in ("results.json", "scores.jsonl", BUNDLE, LOG_PROOF):
         try:
             status = (folder / name).stat()
         except OSError:

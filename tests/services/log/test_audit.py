@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -250,3 +252,32 @@ def test_a_memory_whose_nodes_were_changed_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace(memory.edge.nodes[0].hex(), "00" * 32))
     with pytest.raises(UsageError, match="nodes that do not belong to its head"):
         read_memory(path, valid_signature=valid_signature)
+
+
+def test_no_changed_byte_of_an_answer_is_accepted_as_something_else() -> None:
+    rng = random.Random(7)
+    log = filled(3)
+    kept: list[str] = []
+    report = audit(Source(log), AuditMemory(), valid_signature=valid_signature, keep=kept.append)
+    refused = 0
+    for _ in range(150):
+        source = Source(log)
+        got: list[str] = []
+        source.lie = one_byte_changed(rng, rng.choice(["/head", "/entries", "/proof/inclusion"]))
+        try:
+            found = audit(source, AuditMemory(), valid_signature=valid_signature, keep=got.append)
+        except LogRefused:
+            refused += 1
+            continue
+        assert (found.head.size, found.head.root, got) == (report.head.size, report.head.root, kept)
+    assert refused > 100
+
+
+def one_byte_changed(rng: random.Random, path_start: str) -> Callable[[str, bytes], bytes]:
+    def lie(path: str, body: bytes) -> bytes:
+        if not path.startswith(path_start):
+            return body
+        place = rng.randrange(len(body))
+        return body[:place] + bytes([rng.randrange(256)]) + body[place + 1 :]
+
+    return lie
