@@ -68,8 +68,18 @@ _ENVELOPE_FORM = {
 }
 
 
-def log_app(log: TransparencyLog, *, throttle: Throttle, admission: Admission | None = None) -> "FastAPI":
-    """The app of a log. It takes documents if there is an `admission`, and the log is an `OwnLog`."""
+def log_app(
+    log: TransparencyLog,
+    *,
+    throttle: Throttle,
+    throttle_writes: Throttle = lambda _network: None,
+    admission: Admission | None = None,
+) -> "FastAPI":
+    """The app of a log. It takes documents if there is an `admission`, and the log is an `OwnLog`.
+
+    `throttle` counts all requests of an address. `throttle_writes` counts the documents of an address, before they
+    are read, and then those of each signer.
+    """
     from fastapi import Depends, FastAPI, Request
     from fastapi.exceptions import RequestValidationError
     from starlette.responses import JSONResponse
@@ -100,7 +110,7 @@ def log_app(log: TransparencyLog, *, throttle: Throttle, admission: Admission | 
     _add_reads(app, log)
     _add_proofs(app, log)
     if admission is not None and isinstance(log, OwnLog):
-        _add_append(app, log, admission)
+        _add_append(app, log, admission, throttle_writes)
     return app
 
 
@@ -161,7 +171,7 @@ def _add_proofs(app: "FastAPI", log: TransparencyLog) -> None:
         return TaggedBody.of(canonical_json(facts).encode()).answer(request)
 
 
-def _add_append(app: "FastAPI", log: OwnLog, admission: Admission) -> None:
+def _add_append(app: "FastAPI", log: OwnLog, admission: Admission, throttle: Throttle) -> None:
     import json
 
     from fastapi import Request
@@ -169,7 +179,9 @@ def _add_append(app: "FastAPI", log: OwnLog, admission: Admission) -> None:
     from starlette.responses import JSONResponse
 
     def take(raw: bytes) -> tuple[_Appended, int]:
-        appended = log.append(admission.entry(raw))
+        entry = admission.entry(raw)
+        throttle(entry.signer)
+        appended = log.append(entry)
         head = log.head()
         proof = log.inclusion(appended.index, head.size)
         answer = _Appended(
@@ -198,6 +210,7 @@ def _add_append(app: "FastAPI", log: OwnLog, admission: Admission) -> None:
     )
     async def append(request: Request) -> JSONResponse:
         """Add a signed document. The same document again gives the same index."""
+        throttle(client_network(request.client.host if request.client else ""))
         raw = await bounded_body(request, MAX_DOCUMENT_BYTES)
         answer, status = await run_in_threadpool(take, raw)
         return JSONResponse(answer.model_dump(), status)

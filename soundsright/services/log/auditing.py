@@ -84,13 +84,12 @@ def audit(
     head = read_head(source, valid_signature=valid_signature, log=expected)
     if before is not None:
         _check_growth(source, before, head)
-    found: dict[tuple[str, str, str], Equivocation] = {}
+    found: dict[tuple[str, str, str], None] = {}
     last: LogEntry | None = None
     while memory.edge.size < head.size:
         for entry in _page(source, memory.edge.size, head.size, valid_signature):
-            equivocation = memory.add(entry)
-            if equivocation is not None and entry.single is not None:
-                found[entry.single] = equivocation
+            if memory.add(entry) and entry.single is not None:
+                found[entry.single] = None
             keep(entry.text)
             last = entry
     if memory.edge.root() != head.root:
@@ -98,7 +97,8 @@ def audit(
     if last is not None:
         _check_inclusion(source, last, head)
     memory.head = head
-    return AuditReport(head, 0 if before is None else before.size, tuple(found.values()))
+    equivocations = tuple(Equivocation(*key, tuple(memory.single[key])) for key in found)
+    return AuditReport(head, 0 if before is None else before.size, equivocations)
 
 
 def check_same_view(ours: LogHead, source: LogSource, theirs: LogHead, other: LogSource) -> None:

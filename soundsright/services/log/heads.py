@@ -20,6 +20,8 @@ from soundsright.services.records import DocumentKind, ValidSignature, open_docu
 
 LOG_HEAD = DocumentKind("head of a log", "soundsright.log-head/1")
 MAX_HEAD_BYTES = 4_000
+MAX_TIME_S = 253_402_300_799
+"""The last second of the year 9999."""
 HEAD_AGE_S = 3_600
 """A head is signed again after this time, also if the log did not grow."""
 
@@ -31,7 +33,7 @@ class _Facts(BaseModel):
     log: Annotated[str, Field(max_length=128)]
     size: Annotated[int, Field(ge=0, le=MAX_ENTRIES)]
     root: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    time: Annotated[int, Field(ge=0, le=2**53)]
+    time: Annotated[int, Field(ge=0, le=MAX_TIME_S)]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from soundsright.core.merkle import Frontier
 from soundsright.services.log.entries import MAX_ENTRIES, LogEntry
 from soundsright.services.log.heads import MAX_HEAD_BYTES, LogHead, open_head
 from soundsright.services.log.stores import ENTRIES_FILE, MIRROR_AGAIN, FolderStore
-from soundsright.services.log.tree_log import Equivocation, TransparencyLog
+from soundsright.services.log.tree_log import MAX_SHOWN, TransparencyLog
 from soundsright.services.records import ValidSignature, write_json
 
 MEMORY_FILE = "audit.json"
@@ -56,16 +56,17 @@ class AuditMemory:
         """The number of entries that were checked."""
         return 0 if self.head is None else self.head.size
 
-    def add(self, entry: LogEntry) -> Equivocation | None:
-        """Take the next entry. Returns the equivocation that it completes, if it does."""
+    def add(self, entry: LogEntry) -> bool:
+        """Take the next entry. Returns whether its signer had signed another document for the same round."""
         index = self.edge.size
         self.edge.append(entry.leaf)
         self.bytes += len(entry.text) + 1
         if entry.single is None:
-            return None
+            return False
         indexes = self.single.setdefault(entry.single, [])
-        indexes.append(index)
-        return Equivocation(*entry.single, tuple(indexes)) if len(indexes) > 1 else None
+        if len(indexes) < MAX_SHOWN:
+            indexes.append(index)
+        return len(indexes) > 1
 
 
 def read_memory(path: Path, *, valid_signature: ValidSignature) -> AuditMemory:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from soundsright.core.errors import RequestRefused, StateUnavailable
 from soundsright.core.merkle import GrowingTree
@@ -18,6 +19,8 @@ from soundsright.services.log.stores import EntryStore, RecordStore
 MAX_PAGE = 256
 MAX_PAGE_BYTES = 4_000_000
 """A page ends before this size, but always has one entry."""
+MAX_SHOWN = 100
+"""Of the documents of one signer for one round, the first ones are enough as evidence."""
 _READ = 16
 
 HeadMaker = Callable[[int, Callable[[], bytes]], LogHead]
@@ -68,7 +71,7 @@ class TransparencyLog:
         self._lengths: list[int] = []
         self._indexes: dict[str, int] = {}
         self._by_document: dict[str, int] = {}
-        self._single: dict[tuple[str, str, str], tuple[int, ...]] = {}
+        self._single: dict[tuple[str, str, str], list[int]] = {}
 
     def refresh(self) -> None:
         """Read the entries that the store got since the last time."""
@@ -157,8 +160,8 @@ class TransparencyLog:
         """The signers who signed different documents for one round, in the order of their first document."""
         with self._lock:
             self.refresh()
-            found = [Equivocation(*key, indexes) for key, indexes in self._single.items() if len(indexes) > 1]
-        return tuple(found[:limit])
+            found = (key for key, indexes in self._single.items() if len(indexes) > 1)
+            return tuple(Equivocation(*key, tuple(self._single[key][:MAX_SHOWN])) for key in islice(found, limit))
 
     def _known(self, index: int) -> int:
         """The size of the tree, once it has that entry."""
@@ -177,7 +180,7 @@ class TransparencyLog:
         self._indexes.setdefault(entry.key, index)
         self._by_document.setdefault(entry.sha256, index)
         if entry.single is not None:
-            self._single[entry.single] = (*self._single.get(entry.single, ()), index)
+            self._single.setdefault(entry.single, []).append(index)
 
 
 class OwnLog(TransparencyLog):
@@ -203,5 +206,5 @@ class OwnLog(TransparencyLog):
                 self._own.add(entry)
                 self.refresh()
             index = self._indexes[entry.key]
-            same = () if entry.single is None else self._single.get(entry.single, ())
-            return Appended(index, is_new, tuple(each for each in same if each != index))
+            same = [] if entry.single is None else self._single.get(entry.single, [])
+            return Appended(index, is_new, tuple(each for each in same[:MAX_SHOWN] if each != index))

@@ -219,3 +219,21 @@ def test_a_head_is_signed_by_the_logs_hotkey_and_names_it() -> None:
     document = json.loads(client_of(filled(2)).get("/head").json()["document"])
     assert set(document) == {"schema", "log", "size", "root", "time"}
     assert document["size"] == 2
+
+
+def test_documents_are_counted_by_address_before_and_by_signer_after_they_are_read() -> None:
+    counted: list[str] = []
+    app = log_app(own_log(), throttle=lambda _client: None, throttle_writes=counted.append, admission=ADMISSION)
+    client = TestClient(app)
+    client.post("/entries", content=b"nothing")
+    assert len(counted) == 1
+    client.post("/entries", content=round_document())
+    assert counted[1:] == [counted[0], VICTOR.address]
+
+
+def test_the_evidence_of_one_round_is_bounded() -> None:
+    client = client_of(own_log())
+    answers = [client.post("/entries", content=round_document("round-1", n=n)).json() for n in range(103)]
+    assert (answers[-1]["index"], answers[-1]["others"]) == (102, list(range(100)))
+    (row,) = client.get("/equivocations").json()
+    assert row["indexes"] == list(range(100))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,11 @@ def _followed(source: LogSource, path: Path, mirror: Path | None, hotkey: str | 
 
 def _print(name: str, report: AuditReport) -> None:
     new = report.head.size - report.before
-    click.echo(f"{name}: log {report.head.log}, {report.head}; {new} new. Signatures, root and growth are right.")
+    signed = datetime.fromtimestamp(report.head.time_s, UTC).strftime("%Y-%m-%d %H:%M")
+    click.echo(
+        f"{name}: log {report.head.log}, {report.head}, signed {signed} UTC; {new} new. "
+        "Signatures, root and growth are right."
+    )
     for each in report.found:
         entries = ", ".join(map(str, each.indexes[:10]))
         click.echo(

@@ -38,7 +38,8 @@ _CHECK_EVERY_S = 12.0
     envvar="LOG_SIGNERS",
     metavar="HOTKEY",
     multiple=True,
-    help="A hotkey whose documents the log takes. Repeat it for more. [default: every validator with a permit]",
+    help="A hotkey whose documents the log takes. Repeat it for more. "
+    "[default: validators with a permit, and the chain's owner]",
 )
 @option(
     "--state",
@@ -136,7 +137,8 @@ def _serve(settings: Settings, log: TransparencyLog, admission: Admission | None
     configure_logging(settings.log_level, secrets=secrets_of(settings))
     log.refresh()
     health = Health(SystemClock())
-    limit = RateLimit(per_minute=600, burst=300)
+    limit, write_limit = RateLimit(per_minute=600, burst=300), RateLimit(per_minute=30, burst=60)
+    app = log_app(log, throttle=limit.check, throttle_writes=write_limit.check, admission=admission)
     with (
         health_socket(settings) as health_sock,
         listening(host, port, host_variable="LOG_API_HOST", port_variable="LOG_API_PORT") as sock,
@@ -146,7 +148,7 @@ def _serve(settings: Settings, log: TransparencyLog, admission: Admission | None
         own_app = health_app(health, EmptyView(), service="log", version=__version__)
         services = [
             HttpService(own_app, health_sock, name="health", limits=limits),
-            HttpService(log_app(log, throttle=limit.check, admission=admission), sock, name="log", limits=limits),
+            HttpService(app, sock, name="log", limits=limits),
         ]
         for service in services:
             service.start()
