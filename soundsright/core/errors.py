@@ -129,6 +129,9 @@ class OtherColdkey(UsageError):
     """The hotkey belongs to another coldkey."""
 
 
+_OVER_MEMORY = "killed: it used more than"
+
+
 class ModelFault(SoundsRightError):
     """The model is to blame. `code` never changes; the message is for people; `log` is its last output."""
 
@@ -144,6 +147,11 @@ class ModelCrashed(ModelFault):
     def __init__(self, detail: str, exit_status: int | None = None) -> None:
         super().__init__(detail if exit_status is None else f"{detail} (exit status {exit_status})")
         self.exit_status = exit_status
+
+    @classmethod
+    def over_memory(cls, limit_bytes: int) -> ModelCrashed:
+        """The fault of a model that was killed at its memory limit."""
+        return cls(f"{_OVER_MEMORY} {limit_bytes / 1e9:g} GB of memory")
 
 
 class ImageNotPulled(ModelCrashed):
@@ -165,6 +173,16 @@ class ModelTimeout(ModelFault):
         super().__init__(f"{step} took longer than {limit_s:g} s")
         self.step = step
         self.limit_s = limit_s
+
+
+def is_limit(code: str, detail: str) -> bool:
+    """Whether a recorded fault says that a model reached its limit of time or memory.
+
+    >>> fault = ModelCrashed.over_memory(8_000_000_000)
+    >>> is_limit(fault.code, str(fault)), is_limit("timeout", ""), is_limit("crashed", "ended")
+    (True, True, False)
+    """
+    return code == ModelTimeout.code or (code == ModelCrashed.code and detail.startswith(_OVER_MEMORY))
 
 
 class ProtocolViolation(ModelFault):

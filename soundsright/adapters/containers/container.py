@@ -123,7 +123,7 @@ class Container:
             state = self._engine.client.api.inspect_container(self._name)["State"]
         memory_was_full = self._peak_bytes >= 0.95 * self._limits.memory_bytes
         if state.get("OOMKilled") or (self._exit_status == 137 and memory_was_full):
-            return ModelCrashed(f"killed: it used more than {self._limits.memory_bytes / 1e9:g} GB of memory")
+            return ModelCrashed.over_memory(self._limits.memory_bytes)
         lines = [line.strip() for line in self.log()[-4_096:].splitlines() if line.strip()]
         last = printable(lines[-1][:200]) if lines else ""
         return ModelCrashed(f"ended: {last}" if last else "ended", self._exit_status)

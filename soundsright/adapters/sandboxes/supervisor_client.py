@@ -83,7 +83,7 @@ class SupervisedProgram:
     def fault(self) -> ModelFault | None:
         """How the program ended, or None while it runs."""
         if self.killed_for == "memory":
-            return ModelCrashed(f"killed: it used more than {self._spec.memory_bytes / 1e9:g} GB of memory")
+            return ModelCrashed.over_memory(self._spec.memory_bytes)
         if self.killed_for == "pids":
             return ModelCrashed(f"killed: it ran more than {self._spec.pids} processes")
         if self._stopped:

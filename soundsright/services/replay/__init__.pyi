@@ -1,8 +1,9 @@
 from .attestation import REPLAY, attestation_facts
 from .deciding import decided_again, record_of_bundle
+from .matching import LEAST_AGREEMENT_DB
 from .plan import ScoredPair, pairs_of, sampled
 from .report import Depth, ReplayReport, Sample
-from .running import LEAST_AGREEMENT_DB, RunPorts, run_again
+from .running import RunPorts, run_again
 from .scoring import CheckedScore, line_of, read_checked, scored_again, start_file
 
 __all__ = [

@@ -1,33 +1,32 @@
 """Runs the models of a round again on the redrawn sets, and compares their answers.
 
 Equal answers have equal digests. A model may differ in the last bits between two processors, or from run to run. So
-an answer with another digest is compared by the agreement of the errors, as copies are found: at least
-`LEAST_AGREEMENT_DB` dB in the median of an entry's other answers, which independent models never reach
-(`copies/behaviour.py`). A second run shows which models do not repeat themselves.
+an answer with another digest is compared with the recorded one clip by clip (`matching`). A second run shows which
+models do not repeat themselves: a clip on which a model does not agree with itself cannot be checked. Neither can a
+clip for which a model reached a limit of time or memory on one machine only.
 
-Levels are in dB. Signals are float32, shape `(n,)`.
+Levels are in dB.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from soundsright.copies import NEAR_COPY_DB, agreement_db
-from soundsright.core.audio import Audio, on_pcm16_grid
+from soundsright.core.audio import Audio, Samples, on_pcm16_grid
 from soundsright.core.competition import Competition
-from soundsright.core.errors import EntryRefused, HubUnavailable, ModelFault, UsageError
+from soundsright.core.errors import EntryRefused, HubUnavailable, ModelFault, UsageError, is_limit
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.material import Material
-from soundsright.core.ports import ModelHub, Pool, Runner
+from soundsright.core.ports import Answer, ModelHub, Pool, Runner
+from soundsright.core.results import Failure
 from soundsright.core.schedule import seed_of_round
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.records import RoundBundle
 from soundsright.services.replay.deciding import UNPROCESSED, record_of_bundle
+from soundsright.services.replay.matching import LEAST_AGREEMENT_DB, match_of, samples_of
 from soundsright.services.replay.plan import ScoredPair
 from soundsright.services.replay.report import Depth, ReplayReport, counted
 from soundsright.services.rounds import (
@@ -44,8 +43,7 @@ from soundsright.services.rounds import (
     write_wav,
 )
 
-LEAST_AGREEMENT_DB = NEAR_COPY_DB
-"""Independently made models stay below this, and a model that runs elsewhere is far above it."""
+MAX_FAILED_BATCHES = 2
 _PRIVATE = "The recordings are private, so the set cannot be drawn."
 
 
@@ -172,25 +170,45 @@ def _check_entry(
     model = _fetched(record, wanted, ports, findings)
     if model is None:
         return
-    asked = tuple(sorted(pair.line.id for pair in wanted.pairs))
     first = _Answers(record, model, clips, ports, ports.folder / "answers" / "1" / wanted.submission.entry_id)
-    digests = dict(first.to(asked))
-    findings.answers += len(digests)
-    other = [pair for pair in wanted.pairs if digests[pair.line.id] != _recorded(pair)]
-    findings.equal += len(digests) - len(other)
+    answers = dict(first.to(_asked(record, wanted)))
+    other = []
+    for pair in wanted.pairs:
+        recorded, own = _recorded(pair), answers[pair.line.id]
+        if _text(recorded) == _text(own):
+            findings.answers += 1
+            findings.equal += 1
+        elif isinstance(recorded, str) and isinstance(own, str):
+            other.append(pair)
+        elif any(isinstance(each, Failure) and is_limit(each.code, each.detail) for each in (recorded, own)):
+            why = "The model reached a limit of time or memory, on one of the two machines only."
+            findings.unchecked.append((f"{name}: answers of {hotkey}", why))
+        else:
+            place = f"{hotkey}, clip {pair.line.id}"
+            findings.difference = Difference(name, "answers", place, _text(recorded), _text(own))
+            return
     if not other:
-        return
-    failed = next((p for p in other if p.answer is None or digests[p.line.id].startswith("the failure")), None)
-    if failed is not None:
-        place = f"{hotkey}, clip {failed.line.id}"
-        findings.difference = Difference(name, "answers", place, _recorded(failed), digests[failed.line.id])
         return
     again = _Answers(record, model, clips, ports, ports.folder / "answers" / "2" / wanted.submission.entry_id)
     repeated = dict(again.to(tuple(sorted(pair.line.id for pair in other))))
-    unsteady = sum(repeated[pair.line.id] != digests[pair.line.id] for pair in other)
+    unsteady = {clip_id for clip_id, answer in repeated.items() if _text(answer) != _text(answers[clip_id])}
     if unsteady:
-        findings.remarks.append(f"{name}: {hotkey} does not repeat itself on {unsteady} of {len(other)} clips.")
-    _check_agreement(bundle, wanted, other, clips, first, findings)
+        findings.remarks.append(
+            f"{name}: {hotkey} does not repeat itself on {len(unsteady)} of {len(other)} clips."
+        )
+    second = {clip_id: again for clip_id in unsteady if isinstance(repeated[clip_id], str)}
+    _check_agreement(bundle, wanted, other, clips, first, second, findings)
+
+
+def _asked(record: RecordedRound, wanted: _Wanted) -> tuple[str, ...]:
+    """The clips to give to a model: those that are wanted, or all of its clips if one of them failed.
+
+    A model that fails takes the other clips of its batch with it, and the later ones if it fails again.
+    """
+    ids = {pair.line.id for pair in wanted.pairs}
+    if any(pair.answer is None for pair in wanted.pairs):
+        ids |= record.sets[wanted.submission.competition.id].results[wanted.submission.hotkey].keys()
+    return tuple(sorted(ids))
 
 
 def _fetched(record: RecordedRound, wanted: _Wanted, ports: RunPorts, findings: _Findings) -> FetchedModel | None:
@@ -212,10 +230,16 @@ def _fetched(record: RecordedRound, wanted: _Wanted, ports: RunPorts, findings: 
     return model
 
 
-def _recorded(pair: ScoredPair) -> str:
+def _recorded(pair: ScoredPair) -> str | Failure:
     """The recorded answer: its SHA-256, or its failure."""
+    if pair.answer is not None:
+        return pair.answer
     failure = pair.line.failure
-    return f"the failure {'' if failure is None else failure.code}" if pair.answer is None else pair.answer
+    return Failure("", "") if failure is None else Failure(failure.code, failure.detail)
+
+
+def _text(answer: str | Failure) -> str:
+    return answer if isinstance(answer, str) else f"the failure {answer.code}"
 
 
 def _check_agreement(
@@ -224,38 +248,39 @@ def _check_agreement(
     other: Sequence[ScoredPair],
     clips: ClipSet,
     answers: _Answers,
+    second: Mapping[str, _Answers],
     findings: _Findings,
 ) -> None:
-    """Compare the answers that have another digest by the agreement of their errors."""
-    import soundfile
+    """Compare the answers that have another digest, each with its recorded audio.
 
+    `second` has the second run for the clips on which it differs from the first.
+    """
     name, hotkey = wanted.submission.competition.id, wanted.submission.hotkey
-    agreements: list[float] = []
+    levels: list[float] = []
     for pair in other:
+        clip_id = pair.line.id
         if pair.answer is None or not bundle.has_audio(pair.answer):
+            why = "The answers have other digests, and the bundle has no audio to compare them with."
+            findings.unchecked.append((f"{name}: answers of {hotkey}", why))
             continue
-        recorded, _ = soundfile.read(io.BytesIO(bundle.wav(pair.answer)), dtype="float32")
-        signals = (clips.clean(pair.line.id).samples, clips.degraded(pair.line.id).audio.samples)
-        own = read_wav(answers.path(pair.line.id)).samples
+        signals = (clips.clean(clip_id).samples, clips.degraded(clip_id).audio.samples, answers.samples(clip_id))
         rate_hz = wanted.submission.competition.sample_rate_hz
-        agreement = agreement_db(*signals, own, recorded, sample_rate_hz=rate_hz)
-        if agreement is not None:
-            agreements.append(agreement)
-    if not agreements:
-        why = "The answers have other digests, and the bundle has no audio to compare them with."
-        findings.unchecked.append((f"{name}: answers of {hotkey}", why))
-        return
-    median = statistics.median(agreements)
-    if median < LEAST_AGREEMENT_DB:
-        least = f"at least {LEAST_AGREEMENT_DB:g} dB of agreement"
-        findings.difference = Difference(
-            name, "answers", f"{hotkey}, {len(other)} clips", least, f"{median:.1f} dB"
+        match = match_of(*signals, samples_of(bundle.wav(pair.answer)), rate_hz)
+        if match.agrees:
+            findings.answers += 1
+            levels.append(match.level_db)
+        elif clip_id in second and not match_of(*signals, second[clip_id].samples(clip_id), rate_hz).agrees:
+            why = "The model does not agree with itself from run to run."
+            findings.unchecked.append((f"{name}: answers of {hotkey}", why))
+        else:
+            place = f"{hotkey}, clip {clip_id}"
+            findings.difference = Difference(name, "answers", place, match.least, f"{match.level_db:.1f} dB")
+            return
+    if levels:
+        findings.remarks.append(
+            f"{name}: {len(levels)} answers of {hotkey} differ in bits and agree to {min(levels):.1f} dB or more "
+            f"(at least {LEAST_AGREEMENT_DB:g} dB are needed on each clip)."
         )
-        return
-    findings.remarks.append(
-        f"{name}: {len(other)} answers of {hotkey} differ in bits and agree to {median:.1f} dB "
-        f"(at least {LEAST_AGREEMENT_DB:g} dB are needed)."
-    )
 
 
 @dataclass(frozen=True)
@@ -271,28 +296,35 @@ class _Answers:
     def path(self, clip_id: str) -> Path:
         return self.folder / f"{clip_id}.wav"
 
-    def to(self, clip_ids: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        """The SHA-256 of the answer to each clip, or its failure, in batches of the size that the round used."""
+    def samples(self, clip_id: str) -> Samples:
+        """The answer to a clip that the model answered."""
+        return read_wav(self.path(clip_id)).samples
+
+    def to(self, clip_ids: tuple[str, ...]) -> Iterator[tuple[str, str | Failure]]:
+        """The SHA-256 of the answer to each clip, or its failure, in batches of the size that the round used.
+
+        As in the round, a model that fails is started again, and given up after `MAX_FAILED_BATCHES` batches.
+        """
         plan = self.record.round_plan
         self.folder.mkdir(parents=True, exist_ok=True)
         batches = list(batches_of(clip_ids, self.clips.durations_s, plan.batch_audio_s))
-        code = ""
-        try:
-            with self.ports.sandbox.run(self.model, limits=plan.sandbox_limits) as running:
-                while batches:
-                    for answer in running.enhance([self.clips.degraded(clip_id) for clip_id in batches[0]]):
-                        failure = "" if answer.failure is None else answer.failure.code
-                        audio = answer.audio
-                        yield (
-                            answer.clip_id,
-                            self._kept(answer.clip_id, audio) if audio else f"the failure {failure}",
-                        )
-                    del batches[0]
-        except ModelFault as fault:
-            code = fault.code
+        failures: list[Failure] = []
+        while batches and len(failures) < MAX_FAILED_BATCHES:
+            try:
+                with self.ports.sandbox.run(self.model, limits=plan.sandbox_limits) as running:
+                    while batches:
+                        for answer in running.enhance([self.clips.degraded(clip_id) for clip_id in batches[0]]):
+                            yield answer.clip_id, self._kept(answer)
+                        del batches[0]
+            except ModelFault as fault:
+                failures.append(Failure(fault.code, str(fault)))
+                yield from ((clip_id, failures[-1]) for clip_id in batches.pop(0))
         for batch in batches:
-            yield from ((clip_id, f"the failure {code}") for clip_id in batch)
+            yield from ((clip_id, failures[-1]) for clip_id in batch)
 
-    def _kept(self, clip_id: str, audio: Audio) -> str:
-        write_wav(self.path(clip_id), Audio(on_pcm16_grid(audio.samples), audio.sample_rate_hz))
-        return hashlib.sha256(self.path(clip_id).read_bytes()).hexdigest()
+    def _kept(self, answer: Answer) -> str | Failure:
+        audio = answer.audio
+        if audio is None:
+            return answer.failure or Failure("", "")
+        write_wav(self.path(answer.clip_id), Audio(on_pcm16_grid(audio.samples), audio.sample_rate_hz))
+        return hashlib.sha256(self.path(answer.clip_id).read_bytes()).hexdigest()

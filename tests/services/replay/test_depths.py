@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections.abc import Iterator
@@ -11,10 +12,11 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import soundfile
 
 from soundsright.adapters.peers import Hotkey, valid_signature
 from soundsright.core.audio import Samples
-from soundsright.core.errors import BundleRefused, UsageError
+from soundsright.core.errors import BundleRefused, ModelCrashed, ModelFault, ModelTimeout, UsageError
 from soundsright.services.records import (
     RoundBundle,
     ScoreLine,
@@ -26,6 +28,7 @@ from soundsright.services.records import (
 from soundsright.services.replay import (
     REPLAY,
     CheckedScore,
+    ScoredPair,
     attestation_facts,
     decided_again,
     line_of,
@@ -67,6 +70,22 @@ def with_one_score(line: ScoreLine) -> ScoreLine:
         return line
     scores = {**line.scores, "ESTOI": round(line.scores["ESTOI"] + 1e-6, 6)}
     return line.model_copy(update={"scores": scores})
+
+
+def failed(pair: ScoredPair, code: str) -> ScoredPair:
+    """The pair as if the model had not answered the clip."""
+    failure = {"code": code, "detail": "as the signer says"}
+    line = ScoreLine.model_validate({**pair.line.model_dump(), "scores": None, "failure": failure})
+    return replace(pair, line=line, answer=None)
+
+
+def raising(fault: ModelFault) -> Model:
+    """A model that fails at every clip."""
+
+    def enhance(_samples: Samples) -> Samples:
+        raise fault
+
+    return enhance
 
 
 def test_an_honest_round_is_the_same_at_every_depth(world: Bundled, bundle: RoundBundle, tmp_path: Path) -> None:
@@ -121,6 +140,13 @@ def test_audio_that_the_bundle_lacks_is_never_counted_as_checked(world: Bundled)
     assert [(each.part, each.why) for each in report.unchecked] == [
         (f"{COMPETITION.id}: score ({len(pairs)})", "The bundle has no audio of it.")
     ]
+
+
+def test_a_result_that_one_machine_could_not_score_accuses_nobody(bundle: RoundBundle) -> None:
+    pairs = [replace(failed(p, "unscorable"), answer=p.answer) for p in pairs_of(bundle) if p.line.entry == LIAR]
+    report = scored_again(bundle, pairs, InlinePool())
+    assert (report.difference, report.checked) == (None, {"scores computed again": 0})
+    assert "time or memory" in report.unchecked[0].why
 
 
 class TestSample:
@@ -187,8 +213,89 @@ class TestRun:
 
         report = run_again(bundle, pairs_of(bundle), world.ports(tmp_path, models={"content-bob": other}))
         assert report.difference is not None
-        assert report.difference.field == f"bob, {CLIPS} clips"
+        assert report.difference.field.startswith("bob, clip 00000")
         assert report.difference.recorded == "at least 8 dB of agreement"
+
+    def test_one_falsified_answer_among_honest_ones_is_found_and_named(
+        self, world: Bundled, bundle: RoundBundle, tmp_path: Path
+    ) -> None:
+        here = iter([self.other_processor(MODELS["content-bob"]), soft(0.3)] * CLIPS)
+        models: dict[str, Model] = {"content-bob": lambda samples: next(here)(samples)}
+        difference = run_again(bundle, pairs_of(bundle), world.ports(tmp_path, models=models)).difference
+        assert difference is not None
+        assert (difference.field, difference.recorded) == ("bob, clip 000001", "at least 8 dB of agreement")
+
+    def test_silence_in_place_of_an_answer_is_a_difference(
+        self, world: Bundled, bundle: RoundBundle, tmp_path: Path
+    ) -> None:
+        ports = world.ports(tmp_path, models={"content-bob": np.zeros_like})
+        difference = run_again(bundle, pairs_of(bundle), ports).difference
+        assert difference is not None
+        assert (difference.step, difference.field) == ("answers", "bob, clip 000000")
+
+    def test_answers_of_other_bits_without_audio_are_not_counted_as_checked(
+        self, world: Bundled, tmp_path: Path
+    ) -> None:
+        models = {"content-bob": self.other_processor(MODELS["content-bob"])}
+        with open_bundle(world.bundle("silent", audio=False)) as bundle:
+            report = run_again(bundle, pairs_of(bundle), world.ports(tmp_path, models=models))
+        assert (report.difference, len(report.unchecked)) == (None, 1)
+        assert report.unchecked[0].part == f"{COMPETITION.id}: answers of bob ({CLIPS})"
+        assert set(report.checked.values()) == {(len(MODELS) - 1) * CLIPS}
+
+    @pytest.mark.parametrize("fault", [ModelTimeout("enhance", 30.0), ModelCrashed.over_memory(8 * 10**9)])
+    def test_a_limit_that_this_machine_reaches_accuses_nobody(
+        self, world: Bundled, bundle: RoundBundle, tmp_path: Path, fault: ModelFault
+    ) -> None:
+        report = run_again(bundle, pairs_of(bundle), world.ports(tmp_path, models={"content-bob": raising(fault)}))
+        assert (report.difference, len(report.unchecked)) == (None, 1)
+        assert report.unchecked[0].part == f"{COMPETITION.id}: answers of bob ({CLIPS})"
+        assert "limit" in report.unchecked[0].why
+        assert set(report.checked.values()) == {(len(MODELS) - 1) * CLIPS}
+
+    @pytest.mark.parametrize(("code", "differs"), [("timeout", False), ("length", True)])
+    def test_a_recorded_failure_of_a_limit_accuses_nobody_and_another_one_does(
+        self, world: Bundled, bundle: RoundBundle, tmp_path: Path, code: str, differs: bool
+    ) -> None:
+        pairs = [failed(pair, code) if pair.line.entry == "bob" else pair for pair in pairs_of(bundle)]
+        report = run_again(bundle, pairs, world.ports(tmp_path))
+        assert (report.difference is not None, bool(report.unchecked)) == (differs, not differs)
+
+    def test_a_model_that_crashes_where_it_answered_is_a_difference(
+        self, world: Bundled, bundle: RoundBundle, tmp_path: Path
+    ) -> None:
+        ports = world.ports(tmp_path, models={"content-bob": raising(ModelCrashed("ended", 1))})
+        difference = run_again(bundle, pairs_of(bundle), ports).difference
+        assert difference is not None
+        assert (difference.field, difference.replayed) == ("bob, clip 000000", "the failure crashed")
+
+    def test_a_model_is_started_again_after_a_failed_batch_as_in_the_round(
+        self, world: Bundled, bundle: RoundBundle, tmp_path: Path
+    ) -> None:
+        # Each clip is a batch here. The model fails at the first one.
+        here = iter([raising(ModelTimeout("enhance", 30.0)), *[MODELS["content-bob"]] * CLIPS])
+        models: dict[str, Model] = {"content-bob": lambda samples: next(here)(samples)}
+        report = run_again(bundle, pairs_of(bundle), world.ports(tmp_path, models=models))
+        assert (report.difference, report.unchecked[0].part) == (None, f"{COMPETITION.id}: answers of bob")
+        assert set(report.checked.values()) == {len(MODELS) * CLIPS - 1}
+
+    def test_a_sampled_failure_is_replayed_with_the_batch_that_failed(
+        self, world: Bundled, bundle: RoundBundle, tmp_path: Path
+    ) -> None:
+        # Both clips are one batch, and the first one ends the model. The sample has the second one.
+        sample = [failed(p, "crashed") for p in pairs_of(bundle) if (p.line.entry, p.line.id) == ("bob", "000001")]
+        first = next(pair for pair in pairs_of(bundle) if pair.line.id == "000000")
+        fatal, _ = soundfile.read(io.BytesIO(bundle.wav(first.degraded)), dtype="float32")
+
+        def fragile(samples: Samples) -> Samples:
+            if np.array_equal(samples, fatal):
+                raise ModelCrashed("ended", 1)
+            return MODELS["content-bob"](samples)
+
+        plan = {**bundle.plan, "plan": {**bundle.plan["plan"], "batch_audio_s": 24.0}}
+        one_batch = cast(RoundBundle, Tampered(bundle, plan, bundle.steps()))
+        report = run_again(one_batch, sample, world.ports(tmp_path, models={"content-bob": fragile}))
+        assert (report.difference, report.checked["of them equal by their digest"]) == (None, 1)
 
     def test_a_model_that_does_not_repeat_itself_is_named(
         self, world: Bundled, bundle: RoundBundle, tmp_path: Path
@@ -203,6 +310,19 @@ class TestRun:
         report = run_again(bundle, pairs_of(bundle), world.ports(tmp_path, models={"content-bob": unsteady}))
         assert report.difference is None
         assert f"bob does not repeat itself on {CLIPS} of {CLIPS} clips." in report.remarks[0]
+
+    def test_a_model_that_disagrees_with_itself_accuses_nobody_and_is_not_checked(
+        self, world: Bundled, bundle: RoundBundle, tmp_path: Path
+    ) -> None:
+        rng = np.random.default_rng(7)
+
+        def erratic(samples: Samples) -> Samples:
+            return (soft(0.03)(samples) + 0.02 * rng.standard_normal(len(samples))).astype(np.float32)
+
+        report = run_again(bundle, pairs_of(bundle), world.ports(tmp_path, models={"content-bob": erratic}))
+        assert (report.difference, len(report.unchecked)) == (None, 1)
+        assert "does not agree with itself" in report.unchecked[0].why
+        assert set(report.checked.values()) == {(len(MODELS) - 1) * CLIPS}
 
     def test_other_content_on_the_hub_is_found(self, world: Bundled, bundle: RoundBundle, tmp_path: Path) -> None:
         from soundsright.testing import FakeHub
