@@ -25,12 +25,13 @@ from soundsright.metrics import scoring_deadline_s
 from soundsright.services.records import RoundBundle, open_bundle
 from soundsright.services.replay.plan import ScoredPair
 from soundsright.services.replay.report import Depth, ReplayReport, counted
-from soundsright.services.rounds import Difference, decided_scores, result_of
+from soundsright.services.rounds import UNSCORABLE, Difference, decided_scores, result_of
 
 MAX_CHECKED_BYTES = 512 << 20
 _LONGEST_CLIP_S = 60.0
 _AT_ONCE = 64
 """Jobs that wait in the pool, so that stopping does not leave a long queue."""
+_NOT_ON_BOTH = "It reached a limit of time or memory on one of the two machines only."
 _REMEDY = "Name another file."
 
 
@@ -63,7 +64,7 @@ def scored_again(
 
     `earlier` are results of a replay that was stopped, which are not scored again. Each new one goes to `keep`.
     A result whose audio is withheld counts as unchecked. So does a clip that the model did not answer, because only
-    its model can show that again.
+    its model can show that again, and a result that only one of the two machines could score.
 
     Raises:
         BundleRefused: audio of the bundle is damaged.
@@ -78,14 +79,21 @@ def scored_again(
         else:
             wanted.append(pair)
     difference: Difference | None = None
-    done = 0
+    done = unscorable = 0
     for pair, checked in _results(bundle, wanted, pool, earlier or {}, keep):
         done += 1
         progress(done, len(wanted))
-        difference = difference or _difference(pair, checked)
-        if difference is not None:
+        difference = _difference(pair, checked)
+        if difference is None:
+            continue
+        if UNSCORABLE not in (checked.failure, "" if pair.line.failure is None else pair.line.failure.code):
             break
-    return ReplayReport(Depth.SCORE, {"scores computed again": done}, difference, counted(unchecked))
+        # The other machine can be slower, or have less memory, so nobody is accused.
+        difference = None
+        unscorable += 1
+        unchecked.append((f"{pair.line.competition}: score", _NOT_ON_BOTH))
+    checked_scores = {"scores computed again": done - unscorable}
+    return ReplayReport(Depth.SCORE, checked_scores, difference, counted(unchecked))
 
 
 def read_checked(path: Path, document_sha256: str) -> dict[tuple[str, str, str], CheckedScore]:

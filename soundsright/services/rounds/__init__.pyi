@@ -18,7 +18,7 @@ from .clipset import (
 from .context import RoundContext
 from .corpus_check import public_competitions
 from .evaluator import batches_of
-from .faults import Cancelled, EntryStuck, ProgramFault, unexpected_errors_as_stuck
+from .faults import UNSCORABLE, Cancelled, EntryStuck, ProgramFault, unexpected_errors_as_stuck
 from .hiding import PRIVATE_FOLDER, make_private, recipe_sha256, shown_line, signal_sha256
 from .job_results import result_of
 from .opening import (
@@ -52,6 +52,7 @@ from .screening import check_fetched, checked_dockerfile
 __all__ = [
     "DECIDED_DECIMALS",
     "PRIVATE_FOLDER",
+    "UNSCORABLE",
     "BegunRound",
     "Cancelled",
     "ClipSet",

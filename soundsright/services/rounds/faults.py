@@ -45,7 +45,10 @@ class ProgramFault(InfrastructureFault):
     """An unexpected error of the program itself. Its cause is chained, and the log has the traceback."""
 
 
+UNSCORABLE = "unscorable"
+
+
 class Unscorable(ModelFault):
     """Input that makes a worker's job hang, crash, run out of memory or raise an unexpected error."""
 
-    code = "unscorable"
+    code = UNSCORABLE
