@@ -37,13 +37,30 @@ def replay(*arguments: str) -> tuple[int, Result]:
     return result.return_value, result
 
 
+def signing(folder: Path, out: Path) -> tuple[str, ...]:
+    """Options that sign an attestation with a new key."""
+    wallets = folder / "wallets"
+    new_hotkey().write(wallets / "stranger" / "hotkeys" / "default")
+    return "--sign", str(out), "--wallet-path", str(wallets), "--wallet", "stranger"
+
+
 def test_an_honest_round_ends_with_0_and_a_lie_with_3(world: Bundled, honest: str) -> None:
     code, result = replay(honest)
     assert code == 0
-    assert result.output.splitlines()[-1] == "Same       The replay computed what the bundle says."
+    assert result.output.splitlines()[-1] == "Same       Nothing that was checked differs."
     code, result = replay(str(world.bundle("lie", scores=with_one_score)))
     assert code == 3
     assert result.output.splitlines()[-1].startswith("Different  ")
+
+
+def test_a_depth_at_which_nothing_could_be_checked_is_not_called_the_same(world: Bundled, tmp_path: Path) -> None:
+    silent = str(world.bundle("silent", audio=False))
+    out = tmp_path / "attestation.json"
+    code, result = replay(silent, "--score", "--workers", "1", *signing(tmp_path, out))
+    assert code == 1
+    assert result.output.splitlines()[-2] == "Unchecked  Nothing of this depth could be checked."
+    assert "Same" not in result.output
+    assert open_document(REPLAY, out.read_bytes(), valid_signature=valid_signature).facts["same"] is None
 
 
 def test_a_sample_is_scored_and_kept_and_the_block_is_printed(honest: str, tmp_path: Path) -> None:
@@ -85,15 +102,11 @@ def test_an_unsigned_bundle_and_another_signer_are_refused(honest: str) -> None:
 
 
 def test_the_attestation_of_a_lie_names_the_difference(world: Bundled, tmp_path: Path) -> None:
-    wallet = tmp_path / "wallets"
-    key = wallet / "stranger" / "hotkeys" / "default"
-    account = new_hotkey()
-    account.write(key)
     out = tmp_path / "attestation.json"
     path = str(world.bundle("lie", scores=with_one_score))
-    code, result = replay(path, "--sign", str(out), "--wallet-path", str(wallet), "--wallet", "stranger")
-    assert (code, account.address in result.output) == (3, True)
+    code, result = replay(path, *signing(tmp_path, out))
     opened = open_document(REPLAY, out.read_bytes(), valid_signature=valid_signature)
-    assert opened.signer == account.address
+    assert (code, str(opened.signer) in result.output) == (3, True)
+    assert opened.signer == Hotkey.read(tmp_path / "wallets/stranger/hotkeys/default").address
     assert (opened.facts["depth"], opened.facts["same"]) == ("decide", False)
     assert opened.facts["difference"]["competition"] == COMPETITION.id

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DIFFERENT = 3
 """The exit code of a replay that found a difference."""
+UNCHECKED = 1
+"""The exit code of a replay that could check nothing of the depth that was asked for."""
 _SETTINGS = ("soundsright_hub", "hf_endpoint", "wallet", "hotkey", "wallet_path")
 
 
@@ -101,8 +103,9 @@ def command(
     soundsright replay round.zip --run              # all answers, from the models
     soundsright replay round.zip --score --sample 200 --block-hash 0x5d...
 
-    A replay runs the code that decided the round, under the round's own rules. It exits with 0 if everything is the
-    same, and with 3 at the first difference, which it names. It lists as unchecked what the bundle withholds.
+    A replay runs the code that decided the round, under the round's own rules. It exits with 0 if everything
+    that it checked is the same, with 1 if it could check nothing of that depth, and with 3 at the first difference,
+    which it names. It lists as unchecked what the bundle withholds.
     """
     from soundsright.adapters.peers import Hotkey, valid_signature
     from soundsright.services.records import check_bundle, open_bundle
@@ -125,7 +128,9 @@ def command(
             click.echo(line)
         if account is not None and attestation is not None:
             _write_attestation(attestation, bundle, report, account)
-    return 0 if report.is_same else DIFFERENT
+    if not report.is_same:
+        return DIFFERENT
+    return 0 if report.is_checked else UNCHECKED
 
 
 def _check_options(depth: str, sampling: Sampling, kept: Kept) -> None:
@@ -181,10 +186,12 @@ def _lines(bundle: RoundBundle, report: ReplayReport) -> Iterator[str]:
         yield f"Unchecked  {printable(each.part)}: {printable(each.why)}"
     for remark in report.remarks:
         yield f"Note       {printable(remark)}"
-    if report.difference is None:
-        yield "Same       The replay computed what the bundle says."
-    else:
+    if report.difference is not None:
         yield f"Different  {printable(report.difference.sentence)}"
+    elif report.is_checked:
+        yield "Same       Nothing that was checked differs."
+    else:
+        yield "Unchecked  Nothing of this depth could be checked."
 
 
 def _write_attestation(path: Path, bundle: RoundBundle, report: ReplayReport, account: Any) -> None:

@@ -14,7 +14,10 @@ _MAX_TEXT = 400
 
 
 def attestation_facts(opened: OpenedRound, report: ReplayReport) -> dict[str, Any]:
-    """The document to sign. `bundle` is the SHA-256 of the round document, which covers the whole bundle."""
+    """The document to sign. `bundle` is the SHA-256 of the round document, which covers the whole bundle.
+
+    `same` is None if nothing of the depth could be checked.
+    """
     difference = None
     if report.difference is not None:
         difference = {name: _short(value) for name, value in asdict(report.difference).items()}
@@ -24,7 +27,7 @@ def attestation_facts(opened: OpenedRound, report: ReplayReport) -> dict[str, An
         "bundle": opened.sha256,
         "bundle_signer": opened.signer,
         "depth": report.depth.value,
-        "same": report.is_same,
+        "same": report.is_same if report.is_checked else None,
         "difference": difference,
         "checked": dict(report.checked),
         "unchecked": [{"part": each.part, "why": each.why} for each in report.unchecked],

@@ -11,7 +11,7 @@ from soundsright.core.groups import ClipGroups
 from soundsright.core.results import ClipResult, Failure
 from soundsright.core.stopping import EarlyStop, RuledOut, Stops
 from soundsright.services.records import Results, RoundBundle, ScoreLine, results_of
-from soundsright.services.replay.report import Depth, ReplayReport
+from soundsright.services.replay.report import STEPS, Depth, ReplayReport
 from soundsright.services.rounds import (
     Difference,
     RecordedRound,
@@ -53,7 +53,7 @@ def decided_again(bundle: RoundBundle) -> ReplayReport:
             f"The record of the round cannot be decided again ({type(error).__name__}: {str(error)[:200]})"
         ) from error
     scores = sum(len(own.unprocessed) + sum(map(len, own.results.values())) for own in record.sets.values())
-    checked = {"scores decided on": scores, "steps": len(again.steps)}
+    checked = {"scores decided on": scores, STEPS: len(again.steps)}
     return ReplayReport(Depth.DECIDE, checked, difference, again.unchecked)
 
 

@@ -20,6 +20,13 @@ class Depth(StrEnum):
     """The answers too, from the models and the recordings."""
 
 
+STEPS = "steps"
+SCORES = "scores computed again"
+ANSWERS = "answers given again"
+_RESULTS = {Depth.DECIDE: STEPS, Depth.SCORE: SCORES, Depth.RUN: ANSWERS}
+"""The name in `checked` of the results of a depth."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """The number of results that a replay drew, and the block hash that decided which."""
@@ -47,6 +54,11 @@ class ReplayReport:
     def is_same(self) -> bool:
         """Whether nothing that was checked differs."""
         return self.difference is None
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether a result of this depth was compared, so that "the same" says something."""
+        return self.difference is not None or bool(self.checked.get(_RESULTS[self.depth]))
 
 
 def counted(parts: Iterable[tuple[str, str]]) -> tuple[Unchecked, ...]:

@@ -28,7 +28,7 @@ from soundsright.services.records import RoundBundle
 from soundsright.services.replay.deciding import UNPROCESSED, record_of_bundle
 from soundsright.services.replay.matching import LEAST_AGREEMENT_DB, match_of, samples_of
 from soundsright.services.replay.plan import ScoredPair
-from soundsright.services.replay.report import Depth, ReplayReport, counted
+from soundsright.services.replay.report import ANSWERS, Depth, ReplayReport, counted
 from soundsright.services.rounds import (
     ClipSet,
     Difference,
@@ -105,7 +105,7 @@ def run_again(bundle: RoundBundle, pairs: Sequence[ScoredPair], ports: RunPorts)
 
 
 def _report(findings: _Findings) -> ReplayReport:
-    checked = {"answers given again": findings.answers, "of them equal by their digest": findings.equal}
+    checked = {ANSWERS: findings.answers, "of them equal by their digest": findings.equal}
     return ReplayReport(
         Depth.RUN, checked, findings.difference, counted(findings.unchecked), remarks=tuple(findings.remarks)
     )

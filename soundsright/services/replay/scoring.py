@@ -24,7 +24,7 @@ from soundsright.core.text_files import json_object, text_of_file
 from soundsright.metrics import scoring_deadline_s
 from soundsright.services.records import RoundBundle, open_bundle
 from soundsright.services.replay.plan import ScoredPair
-from soundsright.services.replay.report import Depth, ReplayReport, counted
+from soundsright.services.replay.report import SCORES, Depth, ReplayReport, counted
 from soundsright.services.rounds import UNSCORABLE, Difference, decided_scores, result_of
 
 MAX_CHECKED_BYTES = 512 << 20
@@ -92,7 +92,7 @@ def scored_again(
         difference = None
         unscorable += 1
         unchecked.append((f"{pair.line.competition}: score", _NOT_ON_BOTH))
-    checked_scores = {"scores computed again": done - unscorable}
+    checked_scores = {SCORES: done - unscorable}
     return ReplayReport(Depth.SCORE, checked_scores, difference, counted(unchecked))
 
 
