@@ -37,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+MAX_DETAIL_CHARS = 1_000
+"""How much of the sentence of a failure a row has. Readers refuse rows with much longer ones."""
 MAX_LOG_CHARS = 20_000
 _FAULTS_OF_RUNNING = frozenset({"model_fault", "crashed", "timeout", "protocol"})
 """Codes that say nothing about a pull. Others, such as those of a screened image, are kept."""
@@ -145,7 +147,7 @@ class EntryRuns:
         return recorded.row
 
     def _record(self, entry: SubmittedImage, metrics: ImageMetrics) -> ScoredStep:
-        record = ScoredStep(ImageRow(entry, metrics))
+        record = ScoredStep(ImageRow(entry, replace(metrics, detail=metrics.detail[:MAX_DETAIL_CHARS])))
         key = executor_steps.scored(entry.entry_id)
         steps.write(self._context.state, self._shared.round_id, key, record)
         return record
@@ -190,9 +192,9 @@ class EntryRuns:
         except ModelFault as fault:
             context.raise_if_cancelled()
             code = PULL_FAILED if fault.code in _FAULTS_OF_RUNNING else fault.code
-            return MeasuredImage((), (), Failure(code, str(fault)[:1_000]), log=fault.log)
+            return MeasuredImage((), (), Failure(code, str(fault)[:MAX_DETAIL_CHARS]), log=fault.log)
         except EntryRefused as refused:
-            return MeasuredImage((), (), Failure(refused.code, refused.sentence[:1_000]))
+            return MeasuredImage((), (), Failure(refused.code, refused.sentence[:MAX_DETAIL_CHARS]))
         images.remember(context.sandbox, model, entry.image.sha256)
         if (copy := images.original_of(entry)) is not None:
             return MeasuredImage((), (), copy)
@@ -226,7 +228,7 @@ class EntryRuns:
             extra={"action": "set_aside", "round": self._shared.round_id, "entry": entry.entry_id},
         )
         detail = f"This image could not be run here while others could, so it has no score: {fault.problem}"
-        return self._record(entry, ImageMetrics(error=NOT_EVALUATED, detail=detail[:1_000])).row
+        return self._record(entry, ImageMetrics(error=NOT_EVALUATED, detail=detail)).row
 
 
 def _working(rows: Mapping[str, ImageRow]) -> list[ImageRow]:

@@ -7,12 +7,12 @@ rules. `recomputed` decides everything again from them. Times are in seconds, me
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from soundsright.core.errors import EntryRefused, RequestRefused, UsageError
+from soundsright.core.errors import EntryRefused, InfrastructureFault, RequestRefused, UsageError
 from soundsright.core.executor_rules import Profile, executor_rules
 from soundsright.core.groups import ClipGroups
 from soundsright.core.images import (
@@ -40,6 +40,8 @@ from soundsright.services.records import (
 )
 
 MAX_ENTRIES = 1_024
+MAX_SIGNED_DETAIL_CHARS = 300
+"""How much of the sentence of a failure is signed. Models can write into it."""
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -164,7 +166,11 @@ class RoundResults:
 
 
 def signed_results(results: RoundResults, table: Table, account: Account) -> str:
-    """The results of a round, signed, in their envelope. The table gives the rows of the round in their order."""
+    """The results of a round, signed, in their envelope. The table gives the rows of the round in their order.
+
+    Raises:
+        InfrastructureFault: no validator could read them, because they are too large or have another form.
+    """
     took_part = frozenset(table.participants)
     judged, groups = results.judged, results.judged.groups
     document = {
@@ -187,10 +193,18 @@ def signed_results(results: RoundResults, table: Table, account: Account) -> str
             "factors": {name: list(own) for name, own in groups.factors.items()},
         },
         "entries": [_entry(entry.row.submission, entry.measured) for entry in results.entries if entry.measured],
-        "rows": [row.facts() for row in table.rows if row.submission.entry_id in took_part],
+        "rows": [_row(row) for row in table.rows if row.submission.entry_id in took_part],
         "dropped": list(table.dropped),
     }
-    return sign_document(EXECUTOR_RESULTS, document, account)
+    envelope = sign_document(EXECUTOR_RESULTS, document, account)
+    try:
+        open_results(envelope.encode(), valid_signature=lambda *_: True, ruleset=judged.ruleset)
+    except RequestRefused as refused:
+        raise InfrastructureFault(
+            f"No validator could read the signed results of round {results.round_id}: {refused.sentence}",
+            "Report it with the log. The last table stays.",
+        ) from refused
+    return envelope
 
 
 def open_results(raw: bytes, *, valid_signature: ValidSignature, ruleset: Ruleset | None = None) -> RoundResults:
@@ -264,15 +278,27 @@ def _ruleset(form: ResultsForm, given: Ruleset | None) -> Ruleset:
     return used
 
 
+def _row(row: ImageRow) -> dict[str, Any]:
+    """The row without its runs. The entry has them, and a document with every score twice would be too large."""
+    return replace(
+        row, metrics=replace(row.metrics, challenge_metrics=(), detail=row.metrics.detail[:MAX_SIGNED_DETAIL_CHARS])
+    ).facts()
+
+
+def _failure(failure: Failure) -> dict[str, str]:
+    return {"code": failure.code, "detail": failure.detail[:MAX_SIGNED_DETAIL_CHARS]}
+
+
 def _entry(submission: SubmittedImage, measured: MeasuredImage) -> dict[str, Any]:
-    failures = {clip.clip_id: asdict(clip.failure) for clip in measured.clips if clip.failure is not None}
+    # The failure of an image is that of all its clips, so its detail is said once.
+    failures = {clip.clip_id: {"code": clip.failure.code, "detail": ""} for clip in measured.clips if clip.failure}
     return {
         "hotkey": submission.hotkey,
         "submit_time": submission.submitted_s,
         "runs": [asdict(run) for run in measured.runs],
         "scores": _scores(measured.clips),
         "failures": failures,
-        "failure": None if measured.failure is None else asdict(measured.failure),
+        "failure": None if measured.failure is None else _failure(measured.failure),
         "unsteady": measured.unsteady,
         "load_s": measured.load_s,
         "reference_s": measured.reference_s,

@@ -32,7 +32,7 @@ from soundsright.services.executor.executor_steps import (
     SeedStep,
 )
 from soundsright.services.executor.openness import material_of_round, material_step
-from soundsright.services.executor.participants import participants
+from soundsright.services.executor.participants import MAX_PARTICIPANTS, participants
 from soundsright.services.executor.publishing import table_of
 from soundsright.services.executor.results import MeasuredEntry, RoundResults, signed_results
 from soundsright.services.rounds import (
@@ -50,7 +50,7 @@ from soundsright.services.rounds import (
 _log = logging.getLogger(__name__)
 
 MAX_SCORES = 80_000
-"""The highest number of scores in the signed results of a round, which have a bounded size."""
+"""The highest number of scores of all images of a round, so that validators can read its signed results."""
 
 
 def round_facts(context: ExecutorContext, challenge: Challenge) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def chosen_for(context: ExecutorContext, seed: SeedStep, competition: Competitio
         until_s=seed.time_s,
         carry_over=context.rules.carry_over,
         banned=frozenset(hotkey for hotkey, until in banned.items() if seed.block < until),
-        most=max(1, MAX_SCORES // scores),
+        most=max(1, min(MAX_PARTICIPANTS, MAX_SCORES // scores)),
     )
 
 

@@ -17,6 +17,7 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, RequestRefused, UsageError
 from soundsright.core.executor_rules import ExecutorRules, Profile, executor_rules
 from soundsright.core.images import MAX_SUBMISSIONS, ImageRow, image_row
+from soundsright.services.records.executor_runs import rows_with_runs
 from soundsright.services.records.signed import DocumentKind, ValidSignature, open_document
 
 EXECUTOR_RESULTS = DocumentKind("round of an executor", "soundsright.executor-results/1")
@@ -143,11 +144,12 @@ def _round_of(facts: Mapping[str, Any], signer: str) -> ExecutorRound:
     challenge = facts.get("challenge")
     about = {**challenge, **facts} if isinstance(challenge, Mapping) else facts
     competition = _text(about.get("competition"))
+    weights = _weights(facts.get("metric_weights"), competition)
     return ExecutorRound(
         round_id=_text(about.get("round")),
-        rows=_rows(facts.get("rows")),
+        rows=rows_with_runs(_rows(facts.get("rows")), facts.get("entries"), weights),
         rules=_rules(facts.get("rules")),
-        metric_weights=_weights(facts.get("metric_weights"), competition),
+        metric_weights=weights,
         competition_id=competition,
         machine=_machine(facts.get("machine")),
         signer=signer,

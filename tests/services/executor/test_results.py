@@ -10,14 +10,19 @@ from typing import Any
 
 import pytest
 
-from soundsright.core.errors import EngineUnavailable, RequestRefused, UsageError
-from soundsright.core.results import Failure
+from soundsright.core.errors import EngineUnavailable, InfrastructureFault, RequestRefused, UsageError
+from soundsright.core.images import Challenge, ImageMetrics, ImageRow, MeasuredImage, ScoringRun
+from soundsright.core.results import ClipResult, Failure
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
+from soundsright.services.executor.context import JudgedSet
 from soundsright.services.executor.judging import ImageJudge
+from soundsright.services.executor.participants import MAX_PARTICIPANTS
+from soundsright.services.executor.publishing import Table
 from soundsright.services.executor.recomputing import recomputed
-from soundsright.services.executor.results import RoundResults, open_results
+from soundsright.services.executor.results import MeasuredEntry, RoundResults, open_results, signed_results
+from soundsright.services.executor.rounds import MAX_SCORES
 from soundsright.services.records import EXECUTOR_RESULTS, executor_round, sign_document
-from tests.services.executor.world import Account, Judge, World, entry, valid_signature
+from tests.services.executor.world import COMPETITION, RULES, Account, Judge, World, entry, valid_signature
 
 A, B, C = entry("Aa", 80, time_s=2), entry("Bb", 60), entry("Cc", 40)
 
@@ -61,11 +66,54 @@ def test_the_same_scores_and_order_follow_from_the_document(raw: bytes) -> None:
     assert results.judged.ruleset == SOUNDSRIGHT_V3
 
 
-def test_the_readers_of_tables_read_the_same_rows(raw: bytes) -> None:
+def test_the_readers_of_tables_read_the_same_rows(tmp_path: Path) -> None:
+    """The document has each score once. Readers find the runs and scores of a row again."""
+    world = World(tmp_path, judge_of=ImageJudge, clips=24)
+    world.meter.failures["Cc"] = Failure("timeout", "too slow")
+    world.play(A, B, C)
+    raw = world.service.results("images-10") or b""
     table = executor_round(raw, valid_signature=valid_signature)
-    assert table.rows == tuple(each.row for each in opened(raw).entries)
-    assert table.round_id == "images-20"
+    assert table.rows == world.service.table().rows
+    assert [len(row.metrics.challenge_metrics) for row in table.rows] == [2, 2, 0]
+    assert table.round_id == "images-10"
     assert table.rules == opened(raw).judged.rules
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_validators_can_read_the_largest_round(fails: bool) -> None:
+    """Models can write into the detail of their failures, also what takes many bytes in JSON."""
+    results, table = largest_round(Failure("crashed", "\x01\u20ac" * 2_000) if fails else None)
+    assert len(results.entries) == MAX_PARTICIPANTS
+    raw = signed_results(results, table, Account()).encode()
+    assert len(opened(raw).entries) == MAX_PARTICIPANTS
+
+
+def test_results_that_no_validator_could_read_are_not_signed() -> None:
+    results, table = largest_round(None, clips=900)
+    with pytest.raises(InfrastructureFault, match=r"No validator could read .* at most 8000000 bytes"):
+        signed_results(results, table, Account())
+    results, table = largest_round(None, clips=1)
+    with pytest.raises(InfrastructureFault, match="machine"):
+        signed_results(replace(results, machine={f"part {n}": "x" for n in range(60)}), table, Account())
+
+
+def largest_round(
+    failure: Failure | None, clips: int = MAX_SCORES // MAX_PARTICIPANTS
+) -> tuple[RoundResults, Table]:
+    """A round of one metric with as many images as there may be, and as many clips as their number allows."""
+    names = [f"{number:06}" for number in range(clips)]
+    scored = tuple(ClipResult(name, scores={"PESQ_WB": 1.2345678901234567}) for name in names)
+    runs = tuple(ScoringRun(n, tuple(names[n::5]), 6.123456789, 24.123456789, 10**9) for n in range(5))
+    one = MeasuredImage(runs, scored)
+    if failure is not None:
+        one = replace(one, clips=tuple(ClipResult(name, failure=failure) for name in names), failure=failure)
+    judged = JudgedSet(RULES, SOUNDSRIGHT_V3, {"PESQ_WB": 1.0}, scored)
+    challenge = Challenge("images-10", 10, "0x" + "5" * 64, COMPETITION.id, clips, "c" * 64)
+    metrics = Judge(judged).metrics(one) if failure else ImageMetrics(0.123456789, 0.123456789)
+    rows = tuple(ImageRow(entry("5" + f"{n:047}".replace("0", "A"), 50), metrics) for n in range(MAX_PARTICIPANTS))
+    entries = tuple(MeasuredEntry(row, one) for row in rows)
+    results = RoundResults(challenge, judged, {"cpu": "test"}, "d" * 64, "", entries)
+    return results, Table(rows, tuple(row.submission.entry_id for row in rows), ())
 
 
 @pytest.mark.parametrize(
@@ -150,5 +198,5 @@ def test_the_real_judge_decides_the_same_from_the_document(tmp_path: Path) -> No
     assert recomputed(results).differences == ()
     unmeasured = opened(changed(world.service.results("images-20") or b"", lambda d: d["entries"].pop(0)))
     assert recomputed(unmeasured).differences[0].startswith("Aa: final_score is -1")
-    runs = results.entries[0].row.metrics.challenge_metrics
+    runs = recomputed(results).rows[0].metrics.challenge_metrics
     assert [len(run["scores"]) for run in runs] == [12, 12]

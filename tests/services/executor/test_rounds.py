@@ -12,9 +12,10 @@ from soundsright.core.content import image_content_hash
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import EngineUnavailable, EntryRefused, ImageNotPulled, PeerUnavailable
 from soundsright.core.executor_rules import Profile
-from soundsright.core.images import NO_SCORE
+from soundsright.core.images import NO_SCORE, image_row
 from soundsright.core.results import Failure
 from soundsright.services.executor.executor_steps import PARTICIPANTS, PUBLISHED
+from soundsright.services.executor.participants import MAX_PARTICIPANTS
 from soundsright.services.executor.service import ExecutorService
 from soundsright.services.rounds import steps
 from tests.services.executor.world import COMPETITION, RULES, Sandbox, World, entry
@@ -49,6 +50,23 @@ def test_a_round_ranks_the_images_and_publishes_them_at_once(world: World) -> No
     assert world.service.table().round_id == "images-10"
     assert world.service.status()["state"] == "idle"
     assert world.problems == []
+
+
+def test_more_images_than_results_can_have_wait_for_the_next_round(world: World) -> None:
+    submitted = sorted(entry(f"H{n:03}".replace("0", "A"), 50) for n in range(MAX_PARTICIPANTS + 2))
+    world.play(*submitted)
+    assert participants(world) == [each.hotkey for each in submitted[:MAX_PARTICIPANTS]]
+    world.play(*submitted)
+    assert set(participants(world)) > {each.hotkey for each in submitted[MAX_PARTICIPANTS:]}
+
+
+def test_a_failure_with_a_long_sentence_can_be_read_by_validators(world: World) -> None:
+    """The sentence can have what a model wrote."""
+    world.meter.failures["Aa"] = Failure("crashed", "ended: " + "x" * 9_000)
+    world.play(A, B)
+    row = world.service.table().rows[1]
+    assert row.metrics.error == "crashed"
+    assert image_row(row.facts()) == row
 
 
 def test_the_scores_of_a_running_round_are_staged(world: World) -> None:
