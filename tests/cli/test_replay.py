@@ -47,7 +47,10 @@ def signing(folder: Path, out: Path) -> tuple[str, ...]:
 def test_an_honest_round_ends_with_0_and_a_lie_with_3(world: Bundled, honest: str) -> None:
     code, result = replay(honest)
     assert code == 0
-    assert result.output.splitlines()[-1] == "Same       Nothing that was checked differs."
+    assert result.output.splitlines()[-2:] == [
+        "Unchecked  near_copies, flags: They rest on the record. --score computes them from the audio.",
+        "Same       Nothing that was checked differs.",
+    ]
     code, result = replay(str(world.bundle("lie", scores=with_one_score)))
     assert code == 3
     assert result.output.splitlines()[-1].startswith("Different  ")
@@ -74,6 +77,11 @@ def test_a_sample_is_scored_and_kept_and_the_block_is_printed(honest: str, tmp_p
     with pytest.raises(UsageError, match="exists"):
         replay(honest, "--score", "--checked", str(checked))
     assert replay(honest, "--score", *sampling, "--checked", str(checked), "--resume")[0] == 0
+
+
+def test_near_copies_and_flags_of_all_audio_are_computed_again(honest: str) -> None:
+    code, result = replay(honest, "--score", "--workers", "1")
+    assert (code, "Unchecked" in result.output) == (0, False)
 
 
 @pytest.mark.parametrize(

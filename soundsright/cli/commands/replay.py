@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundsright.cli.shared.options import ANY_PATH, FILE, FOLDER, corpus_option, env_file_option, grouped, option
-from soundsright.cli.shared.replaying import Kept, RunChoice, Sampling, merged, ran, scored, wanted_pairs
+from soundsright.cli.shared.replaying import (
+    Kept,
+    RunChoice,
+    Sampling,
+    and_unchecked,
+    merged,
+    ran,
+    scored,
+    wanted_pairs,
+)
 from soundsright.cli.shared.round_bundles import check_signer
 from soundsright.cli.shared.sandboxes import sandbox_options
 from soundsright.cli.shared.settings_options import settings_from, settings_options
@@ -161,15 +170,15 @@ def _report(
     run: Callable[[Any], ReplayReport],
 ) -> ReplayReport:
     """The report of all depths up to `depth`. It ends with the first difference."""
-    from soundsright.services.replay import decided_again
+    from soundsright.services.replay import ON_RECORD, decided_again
 
     report = decided_again(bundle)
     if depth == "decide" or not report.is_same:
-        return report
-    pairs, sample = wanted_pairs(bundle, sampling)
-    report = merged(report, scored(bundle, pairs, kept, workers), sample)
+        return and_unchecked(report, ON_RECORD)
+    wanted = wanted_pairs(bundle, sampling)
+    report = scored(bundle, report, wanted, kept, workers)
     if depth == "run" and report.is_same:
-        report = merged(report, run(pairs))
+        report = merged(report, run(wanted.chosen))
     return report
 
 

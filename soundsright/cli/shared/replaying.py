@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from soundsright.library import SandboxChoice
     from soundsright.services.records import RoundBundle
     from soundsright.services.replay import CheckedScore, ReplayReport, Sample, ScoredPair
+    from soundsright.services.rounds import Unchecked
 
 
 @dataclass(frozen=True)
@@ -44,24 +45,38 @@ class RunChoice:
     work: Path | None
 
 
-def wanted_pairs(bundle: RoundBundle, sampling: Sampling) -> tuple[Sequence[ScoredPair], Sample | None]:
+@dataclass(frozen=True)
+class WantedPairs:
+    """All results of a round, those to check, and the sample that they are, or None."""
+
+    every: Sequence[ScoredPair]
+    chosen: Sequence[ScoredPair]
+    sample: Sample | None
+
+
+def wanted_pairs(bundle: RoundBundle, sampling: Sampling) -> WantedPairs:
     """The results to check: all of them, or those that a block draws."""
     from soundsright.services.replay import Sample, pairs_of, sampled
 
     pairs = pairs_of(bundle)
     if not sampling.sample:
-        return pairs, None
+        return WantedPairs(pairs, pairs, None)
     drawn = sampled(pairs, sampling.sample, sampling.block_hash, bundle.opened.sha256)
-    return drawn, Sample(len(drawn), sampling.block_hash)
+    return WantedPairs(pairs, drawn, Sample(len(drawn), sampling.block_hash))
 
 
-def scored(bundle: RoundBundle, pairs: Sequence[ScoredPair], kept: Kept, workers: int) -> ReplayReport:
-    """The report of scoring the results again."""
+def scored(
+    bundle: RoundBundle, decided: ReplayReport, wanted: WantedPairs, kept: Kept, workers: int
+) -> ReplayReport:
+    """The report of scoring the results again, and of deciding again with what the audio says.
+
+    `decided` is the report of deciding the round from its record.
+    """
     from soundsright.adapters.machine import ProcessPool
     from soundsright.adapters.sandboxes import usable_cpus
     from soundsright.cli.shared.packages import check_packages
     from soundsright.metrics import warm_up
-    from soundsright.services.replay import scored_again
+    from soundsright.services.replay import ON_RECORD, decided_again, listening, scored_again
 
     check_packages(("numba", "pesq", "psutil"))
     with (
@@ -69,7 +84,12 @@ def scored(bundle: RoundBundle, pairs: Sequence[ScoredPair], kept: Kept, workers
         closing(ProcessPool(workers or len(usable_cpus()), warm_up=warm_up)) as pool,
         ProgressLine("Scored {done} of {total} results, {left} left") as progress,
     ):
-        return scored_again(bundle, pairs, pool, earlier=earlier, keep=keep, progress=progress)
+        report = scored_again(bundle, wanted.chosen, pool, earlier=earlier, keep=keep, progress=progress)
+        if not report.is_same:
+            return merged(and_unchecked(decided, ON_RECORD), report, wanted.sample)
+        audio = listening(bundle, wanted.every, pool, sampled=wanted.sample is not None)
+        again = decided if audio.heard is None else decided_again(bundle, audio.heard)
+        return merged(and_unchecked(again, *audio.unchecked), report, wanted.sample)
 
 
 def ran(
@@ -110,11 +130,17 @@ def merged(first: ReplayReport, second: ReplayReport, sample: Sample | None = No
     """The report of two depths, of which the second was checked after the first."""
     return replace(
         second,
+        difference=second.difference if first.difference is None else first.difference,
         checked={**first.checked, **second.checked},
         unchecked=(*first.unchecked, *second.unchecked),
         remarks=(*first.remarks, *second.remarks),
         sample=sample or first.sample,
     )
+
+
+def and_unchecked(report: ReplayReport, *parts: Unchecked) -> ReplayReport:
+    """The report with these unchecked parts too."""
+    return replace(report, unchecked=(*report.unchecked, *parts))
 
 
 @contextmanager

@@ -71,21 +71,31 @@ def results_of(outcome: RoundOutcome) -> Results:
 def scores_of(outcome: RoundOutcome) -> Iterator[ScoreLine]:
     """The lines of scores.jsonl: one per entry and clip. The unprocessed input comes first."""
     for competition in outcome.plan.rules.competitions:
-        clips = outcome.sets[competition.id]
-        groups = _group_numbers(clips.groups)
-        for evaluation in (outcome.unprocessed[competition.id], *outcome.evaluations[competition.id]):
-            for clip in evaluation.clips:
-                failure = clip.failure
-                yield ScoreLine(
-                    competition=competition.id,
-                    entry=evaluation.submission.hotkey,
-                    model=str(evaluation.submission.source),
-                    id=clip.clip_id,
-                    scores=None if clip.scores is None else dict(clip.scores),
-                    failure=None if failure is None else _failure(failure, clips),
-                    recipe=_recipe(clips, clip.clip_id),
-                    **({"groups": groups[clip.clip_id]} if groups else {}),
-                )
+        own = (outcome.unprocessed[competition.id], *outcome.evaluations[competition.id])
+        yield from _score_lines(own, outcome.sets[competition.id])
+
+
+def scores_of_copies(outcome: RoundOutcome) -> Iterator[ScoreLine]:
+    """The lines of near copies that were refused. Only the bundle has them: a replay needs all results."""
+    for competition_id, evaluations in outcome.copied.items():
+        yield from _score_lines(evaluations, outcome.sets[competition_id])
+
+
+def _score_lines(evaluations: Iterable[Evaluation], clips: ClipSet) -> Iterator[ScoreLine]:
+    groups = _group_numbers(clips.groups)
+    for evaluation in evaluations:
+        for clip in evaluation.clips:
+            failure = clip.failure
+            yield ScoreLine(
+                competition=clips.competition.id,
+                entry=evaluation.submission.hotkey,
+                model=str(evaluation.submission.source),
+                id=clip.clip_id,
+                scores=None if clip.scores is None else dict(clip.scores),
+                failure=None if failure is None else _failure(failure, clips),
+                recipe=_recipe(clips, clip.clip_id),
+                **({"groups": groups[clip.clip_id]} if groups else {}),
+            )
 
 
 def scores_text(lines: Iterable[ScoreLine]) -> str:

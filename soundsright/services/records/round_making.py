@@ -18,7 +18,7 @@ from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.ports import Account, StateStore
 from soundsright.core.sources import ImageRef
-from soundsright.services.records.outcome import scores_text
+from soundsright.services.records.outcome import scores_of_copies, scores_text
 from soundsright.services.records.results import Results, ScoreLine
 from soundsright.services.records.round_document import (
     DecisionFacts,
@@ -82,7 +82,7 @@ def round_record(
     private = {name for name, clips in outcome.sets.items() if clips.hidden}
     clips = [line for each in outcome.sets.values() for line in _clip_lines(each)]
     answers = list(_answers(outcome, state, folder))
-    rows = [json.loads(line) for line in scores_text(scores).splitlines() if line]
+    rows = [json.loads(line) for line in scores_text((*scores, *scores_of_copies(outcome))).splitlines() if line]
     plan = plan_file(outcome.plan, state.round_facts(round_id) or {}, state)
     shown = shown_steps(round_id, recorded, private)
     texts = {

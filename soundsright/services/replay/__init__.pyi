@@ -1,4 +1,5 @@
 from .attestation import REPLAY, attestation_facts
+from .bundle_audio import ON_RECORD, Listening, listening
 from .deciding import decided_again, record_of_bundle
 from .matching import LEAST_AGREEMENT_DB
 from .plan import ScoredPair, pairs_of, sampled
@@ -8,9 +9,11 @@ from .scoring import CheckedScore, line_of, read_checked, scored_again, start_fi
 
 __all__ = [
     "LEAST_AGREEMENT_DB",
+    "ON_RECORD",
     "REPLAY",
     "CheckedScore",
     "Depth",
+    "Listening",
     "ReplayReport",
     "RunPorts",
     "Sample",
@@ -18,6 +21,7 @@ __all__ = [
     "attestation_facts",
     "decided_again",
     "line_of",
+    "listening",
     "pairs_of",
     "read_checked",
     "record_of_bundle",

@@ -14,6 +14,7 @@ from soundsright.services.records import Results, RoundBundle, ScoreLine, result
 from soundsright.services.replay.report import STEPS, Depth, ReplayReport
 from soundsright.services.rounds import (
     Difference,
+    Heard,
     RecordedRound,
     RecordedSet,
     RoundOutcome,
@@ -34,8 +35,10 @@ _NOT_A_RECORD = (
 )
 
 
-def decided_again(bundle: RoundBundle) -> ReplayReport:
+def decided_again(bundle: RoundBundle, heard: Heard | None = None) -> ReplayReport:
     """Decide the round again, and find the first difference from the recorded steps and from results.json.
+
+    Near copies and signs of tuning are taken as recorded. With `heard`, they are computed from the audio.
 
     Raises:
         BundleRefused: a file of the bundle is missing or damaged.
@@ -43,7 +46,7 @@ def decided_again(bundle: RoundBundle) -> ReplayReport:
     """
     try:
         record = record_of_bundle(bundle)
-        again = replayed(record)
+        again = replayed(record, heard)
         difference = again.difference
         if difference is None and again.outcome is not None:
             difference = next(_published_differences(bundle.results, again.outcome), None)

@@ -42,7 +42,7 @@ def pairs_of(bundle: RoundBundle) -> tuple[ScoredPair, ...]:
     """
     clips = {(row["competition"], row["clip"]): row for row in bundle.clips()}
     answers = {(row["entry"], row["clip"]): row.get("sha256") for row in bundle.answers()}
-    entry_ids = _entry_ids(bundle)
+    entry_ids = entry_ids_of(bundle)
     pairs = []
     for line in bundle.scores():
         clip = clips.get((line.competition, line.id))
@@ -84,7 +84,7 @@ def sampled(
     return tuple(sorted(pairs, key=place)[:count])
 
 
-def _entry_ids(bundle: RoundBundle) -> Mapping[tuple[str, str], str]:
+def entry_ids_of(bundle: RoundBundle) -> Mapping[tuple[str, str], str]:
     """The ids of entries by competition and hotkey."""
     entries = steps.RoundSteps(bundle.document.round.id, bundle.steps()).get(steps.ENTRIES)
     return {(e.competition_id, e.hotkey): e.entry_id for e in (entries.submissions if entries else ())}

@@ -25,10 +25,9 @@ from soundsright.metrics import scoring_deadline_s
 from soundsright.services.records import RoundBundle, open_bundle
 from soundsright.services.replay.plan import ScoredPair
 from soundsright.services.replay.report import SCORES, Depth, ReplayReport, counted
-from soundsright.services.rounds import UNSCORABLE, Difference, decided_scores, result_of
+from soundsright.services.rounds import LONGEST_CLIP_S, UNSCORABLE, Difference, decided_scores, result_of
 
 MAX_CHECKED_BYTES = 512 << 20
-_LONGEST_CLIP_S = 60.0
 _AT_ONCE = 64
 """Jobs that wait in the pool, so that stopping does not leave a long queue."""
 _NOT_ON_BOTH = "It reached a limit of time or memory on one of the two machines only."
@@ -175,7 +174,7 @@ def _results(
         else:
             signals = (pair.clean, pair.degraded, pair.answer)
             job = pool.submit(
-                score_stored, bundle.store.path, *signals, metrics, deadline_s=scoring_deadline_s(_LONGEST_CLIP_S)
+                score_stored, bundle.store.path, *signals, metrics, deadline_s=scoring_deadline_s(LONGEST_CLIP_S)
             )
             waiting.append((pair, job))
         if len(waiting) >= _AT_ONCE:
@@ -214,12 +213,26 @@ def score_stored(path: Path, clean: str, degraded: str, answer: str, metrics: tu
     Raises:
         BundleRefused: a signal is missing or damaged.
     """
-    bundle = _last_opened.at(path)
-    clean_audio, answer_audio, degraded_audio = (_signal(bundle, each) for each in (clean, answer, degraded))
+    clean_audio, answer_audio, degraded_audio = stored_signals(path, (clean, answer, degraded))
     return decided_scores(clean_audio, answer_audio, degraded_audio, metrics)
 
 
-def _signal(bundle: RoundBundle, sha256: str) -> Audio:
+def stored_signals(path: Path, digests: Sequence[str]) -> tuple[Audio, ...]:
+    """The signals in the bundle at `path`, which this process keeps open.
+
+    Raises:
+        BundleRefused: a signal is missing or damaged.
+    """
+    bundle = _last_opened.at(path)
+    return tuple(signal_of(bundle, each) for each in digests)
+
+
+def signal_of(bundle: RoundBundle, sha256: str) -> Audio:
+    """The signal whose WAV file has that digest.
+
+    Raises:
+        BundleRefused: it is missing or damaged.
+    """
     import soundfile
 
     try:

@@ -34,9 +34,9 @@ from .opening import (
 from .outcome import RoundOutcome
 from .plan import BegunRound, RoundPlan, plan_facts
 from .progress import Event
-from .recorded_results import Difference
+from .recorded_results import LONGEST_CLIP_S, Difference
 from .recorded_round import RecordedRound, RecordedSet, plan_document
-from .replay import Replayed, Unchecked, json_differences, replayed
+from .replay import Heard, Replayed, Unchecked, json_differences, replayed
 from .run import RoundService
 from .scoring import (
     DECIDED_DECIMALS,
@@ -51,6 +51,7 @@ from .screening import check_fetched, checked_dockerfile
 
 __all__ = [
     "DECIDED_DECIMALS",
+    "LONGEST_CLIP_S",
     "PRIVATE_FOLDER",
     "UNSCORABLE",
     "BegunRound",
@@ -60,6 +61,7 @@ __all__ = [
     "DrawnClips",
     "EntryStuck",
     "Event",
+    "Heard",
     "OpenedMaterial",
     "ProgramFault",
     "RecordedRound",

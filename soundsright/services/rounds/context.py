@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from soundsright.core.audio import Audio
 from soundsright.core.ports import Chain, Clock, ModelHub, Pool, Runner, StateStore, TitleRow
 from soundsright.services.rounds import steps
+from soundsright.services.rounds.clipset import read_wav
 from soundsright.services.rounds.faults import Cancelled
 from soundsright.services.rounds.hiding import PRIVATE_FOLDER
 from soundsright.services.rounds.plan import RoundPlan
@@ -31,7 +33,8 @@ class RoundContext:
     """One round's plan, its ports and its place on disk.
 
     `folder` receives the sets and the enhanced audio. `validator` is the hotkey that sets the weights. `slots`
-    models run at a time. `workers` is the size of the pool. `observe` receives progress, from any thread.
+    models run at a time. `workers` is the size of the pool. `observe` receives progress, from any thread. `read`
+    gives the signal of a WAV file below `folder`.
     """
 
     plan: RoundPlan
@@ -46,6 +49,7 @@ class RoundContext:
     slots: int
     workers: int
     observe: Callable[[Event], None] = lambda _event: None
+    read: Callable[[Path], Audio] = read_wav
     cancelled: threading.Event = field(default_factory=threading.Event)
     busy: BusySeconds = field(default_factory=BusySeconds)
 

@@ -22,7 +22,7 @@ from soundsright.services.rounds.job_results import result_of
 from soundsright.services.rounds.outcome import scores_of
 from soundsright.services.rounds.progress import Event
 from soundsright.services.rounds.run_models import EvaluatedEntries
-from soundsright.services.rounds.scoring import start_evidence
+from soundsright.services.rounds.scoring import DECIDED_DECIMALS, start_evidence
 from soundsright.services.rounds.titles import Titles, champions_before, titles_before
 
 
@@ -40,7 +40,8 @@ def without_near_copies(
         pairs = same_image_pairs(unique.kept, context.sandbox)
         for c in context.plan.rules.competitions:
             entries = evaluated.evaluations[c.id]
-            pairs += near_copy_pairs(evaluated.sets[c.id], context.enhanced, entries, unread=unread)
+            clips = evaluated.sets[c.id]
+            pairs += near_copy_pairs(clips, context.enhanced, entries, unread=unread, read=context.read)
         return steps.NearCopiesStep(tuple(pairs))
 
     with context.busy.measured("decide"):
@@ -77,7 +78,11 @@ def signs_of_tuning(context: RoundContext, evaluated: EvaluatedEntries) -> dict[
             own = scores_of(evaluation, started.clip_ids)
             noisy = scores_of(evaluated.unprocessed[competition.id], started.clip_ids)
             honest = shipped_honest_systems(competition.task)
-            signs = tuple(flags(own, noisy, _available_evidence(started.jobs), honest=honest))
+            # Rounded, because the last bits of sums differ between processors.
+            signs = tuple(
+                replace(flag, value=round(flag.value, DECIDED_DECIMALS))
+                for flag in flags(own, noisy, _available_evidence(started.jobs), honest=honest)
+            )
             if signs:
                 by_entry[evaluation.submission.entry_id] = signs
         return steps.FlagsStep(by_entry)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from soundsright.copies import DuplicateRule, Likeness, contest_of
-from soundsright.core.audio import Samples
+from soundsright.core.audio import Audio, Samples
 from soundsright.core.content import files_below
 from soundsright.core.errors import InfrastructureFault, ModelFault
 from soundsright.core.ports import ImageRunner, Pool, Runner
@@ -144,12 +144,18 @@ def same_image_pairs(models: Sequence[FetchedModel], runner: Runner) -> list[Lik
 
 
 def near_copy_pairs(
-    clips: ClipSet, enhanced: Path, evaluations: Sequence[Evaluation], *, unread: Collection[str] = ()
+    clips: ClipSet,
+    enhanced: Path,
+    evaluations: Sequence[Evaluation],
+    *,
+    unread: Collection[str] = (),
+    read: Callable[[Path], Audio] = read_wav,
 ) -> list[Likeness]:
     """The pairs of entries whose enhanced audio agrees as only copies do, over the first clips that all ran.
 
     `enhanced` has a folder per entry, named by its id. Only clips with scores are read, because a stopped process
     can leave other files there. `unread` are the entries with files of weights that could not be read.
+    `read` gives the signal of a file.
 
     Raises:
         InfrastructureFault: an enhanced clip cannot be read.
@@ -159,7 +165,7 @@ def near_copy_pairs(
     ran_by_all = [{clip.clip_id for clip in each.clips} for each in evaluations]
     probes = [c for c in clips.clip_ids if all(c in ran for ran in ran_by_all)][:PROBE_CLIPS]
     in_order = sorted(evaluations, key=lambda each: (each.submission.block, each.submission.uid))
-    outputs = {each.submission.entry_id: _Outputs(probes, enhanced, each) for each in in_order}
+    outputs = {each.submission.entry_id: _Outputs(probes, enhanced, each, read) for each in in_order}
     return near_copies(
         [clips.clean(clip_id).samples for clip_id in probes],
         [clips.degraded(clip_id).audio.samples for clip_id in probes],
@@ -172,8 +178,11 @@ def near_copy_pairs(
 class _Outputs(Sequence["Samples | None"]):
     """An entry's enhanced audio of some clips, read when it is accessed; None for a clip without scores."""
 
-    def __init__(self, clip_ids: Sequence[str], enhanced: Path, evaluation: Evaluation) -> None:
+    def __init__(
+        self, clip_ids: Sequence[str], enhanced: Path, evaluation: Evaluation, read: Callable[[Path], Audio]
+    ) -> None:
         self._clip_ids = clip_ids
+        self._read = read
         self._folder = enhanced / evaluation.submission.entry_id
         self._scored = {clip.clip_id for clip in evaluation.clips if clip.scores is not None}
 
@@ -188,4 +197,4 @@ class _Outputs(Sequence["Samples | None"]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         clip_id = self._clip_ids[index]
-        return read_wav(self._folder / f"{clip_id}.wav").samples if clip_id in self._scored else None
+        return self._read(self._folder / f"{clip_id}.wav").samples if clip_id in self._scored else None

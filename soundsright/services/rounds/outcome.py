@@ -21,6 +21,7 @@ class RoundOutcome:
 
     `sets`, `evaluations` and `unprocessed` are by competition id, `flags` by entry id, `busy_s` by stage.
     `weights_block` is the block in which the weights were set, or None. `corpus` says whether prizes are paid.
+    `copied` are the evaluations of the near copies that were refused, by competition id.
     `unread` has the files that could not be compared with those of other entries, by entry id.
     """
 
@@ -39,6 +40,7 @@ class RoundOutcome:
     busy_s: Mapping[str, float]
     corpus: CorpusStep | None = None
     unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    copied: Mapping[str, tuple[Evaluation, ...]] = field(default_factory=dict)
 
 
 def scores_of(evaluation: Evaluation, clip_ids: Sequence[str]) -> dict[str, list[float]]:

@@ -144,10 +144,30 @@ class RecordedHub:
         return 0
 
 
-class NoRunner:
-    """A runner that runs nothing."""
+_MAX_LAYERS = 10_000
+
+
+class RecordedImages:
+    """A runner that runs nothing, and knows from the record which entries have images of the same layers."""
 
     name = "replay"
+
+    def __init__(self, record: RecordedRound) -> None:
+        near = steps.RoundSteps(record.round_id, record.steps).get(steps.NEAR_COPIES)
+        self._layers: dict[str, tuple[str, ...]] = {}
+        for pair in near.pairs if near else ():
+            count = pair.evidence.get("shared_layers", "")
+            if count.isdecimal() and 0 < int(count[:6]) <= _MAX_LAYERS:
+                layers = tuple(f"{pair.first}, layer {number}" for number in range(int(count[:6])))
+                self._layers[pair.second] = self._layers.setdefault(pair.first, layers)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the round found two images of the same layers."""
+        return bool(self._layers)
+
+    def image_layers(self, model: FetchedModel) -> tuple[str, ...]:
+        return self._layers.get(model.submission.entry_id, ())
 
     def prepare(self, model: FetchedModel) -> None:
         """Do nothing."""

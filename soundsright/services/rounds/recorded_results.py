@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from soundsright.core.audio import digest_of_digests
@@ -27,6 +26,8 @@ from soundsright.services.rounds.run_models import (
 )
 from soundsright.services.rounds.stages import Stages
 
+LONGEST_CLIP_S = 60.0
+"""Stands for the length of a recorded clip, from which the time limits of workers follow."""
 ABSENT = "nothing"
 """The value of a field that one side does not have."""
 
@@ -94,7 +95,7 @@ class RecordedResults:
             recorded = self._recorded_set(c)
             own = [m.submission for m in models if m.submission.competition.id == c.id]
             running = [entry for entry in own if entry.entry_id not in refused]
-            clips = self._clip_set(c, recorded, block_hash)
+            clips = self._clip_set(context, c, recorded, block_hash)
             sets[c.id] = clips
             unprocessed[c.id] = unprocessed_of(context, c, _in_order(c, recorded.unprocessed, clips))
             if c.stopping is Stopping.SEQUENTIAL and clips.named_groups is None and recorded.stops is not None:
@@ -116,7 +117,9 @@ class RecordedResults:
             raise RecordDiffers(Difference(competition.id, "set", "", ABSENT, "a set with scores"))
         return recorded
 
-    def _clip_set(self, competition: Competition, recorded: RecordedSet, block_hash: str) -> ShownSet:
+    def _clip_set(
+        self, context: RoundContext, competition: Competition, recorded: RecordedSet, block_hash: str
+    ) -> ShownSet:
         """The set: its seed must follow from the block, its digest from its clips, its groups from the recipes."""
         step = steps.RoundSteps(self._record.round_id, self._record.steps).get(steps.set_of(competition.id))
         seed, digest = seed_of_round(block_hash, competition.id), digest_of_digests(dict(recorded.digests))
@@ -126,7 +129,16 @@ class RecordedResults:
             if before != now:
                 raise RecordDiffers(Difference(competition.id, "set", name, before, now))
         recipes = {clip_id: dict(recorded.recipes.get(clip_id, {})) for clip_id in sorted(recorded.digests)}
-        clips = ShownSet(competition, seed, Path(), dict(recorded.digests), recipes, {}, numbers=recorded.groups)
+        clips = ShownSet(
+            competition,
+            seed,
+            context.audio_folder / "sets" / competition.id,
+            dict(recorded.digests),
+            recipes,
+            dict.fromkeys(recipes, LONGEST_CLIP_S),
+            numbers=recorded.groups,
+            read=context.read,
+        )
         named = clips.named_groups
         if named is not None and (recorded.groups is None or not _same(named.numbered(), recorded.groups)):
             sides = ("as scores.jsonl has them", "as the recipes have them")

@@ -5,17 +5,19 @@ Scores are in their metric's unit, by metric. Blocks are counted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from soundsright.core.audio import Audio
 from soundsright.core.competition import Competition
 from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import UsageError
 from soundsright.core.groups import ClipGroups
 from soundsright.core.material import MIXED_NOISE, Material
-from soundsright.core.ports import StateStore
+from soundsright.core.ports import DegradedClip, StateStore
 from soundsright.core.results import ClipResult
 from soundsright.core.rulesets import Ruleset, ruleset_of
 from soundsright.core.schedule import Round
@@ -23,7 +25,7 @@ from soundsright.core.sources import Source
 from soundsright.core.stopping import Stopping, Stops
 from soundsright.core.tasks import task_by_name
 from soundsright.services.rounds import steps
-from soundsright.services.rounds.clipset import ClipSet
+from soundsright.services.rounds.clipset import ClipSet, read_wav
 from soundsright.services.rounds.plan import RoundPlan
 from soundsright.services.rounds.settings_step import SettingsStep
 from soundsright.services.rounds.step_parts import Facts
@@ -102,9 +104,16 @@ class RecordedRound:
 
 @dataclass(frozen=True)
 class ShownSet(ClipSet):
-    """A set of which the groups are known by number. Its audio need not be here."""
+    """A set of which the groups are known by number. `read` gives the signal of a file, if its audio is here."""
 
     numbers: ClipGroups | None = None
+    read: Callable[[Path], Audio] = read_wav
+
+    def clean(self, clip_id: str) -> Audio:
+        return self.read(self.folder / "clean" / f"{clip_id}.wav")
+
+    def degraded(self, clip_id: str) -> DegradedClip:
+        return DegradedClip(clip_id, self.read(self.folder / "degraded" / f"{clip_id}.wav"))
 
     @cached_property
     def groups(self) -> ClipGroups | None:

@@ -1,27 +1,31 @@
 """Decides a recorded round again, from its scores, with the code that decided it.
 
-`replayed(record)` resumes the round on its records: entries, content, copies and flags are taken as recorded. The
+`replayed(record)` resumes the round on its records: entries, content and copies by hash are taken as recorded. The
 looks at a part of the set, the entries ranked apart, the decisions and the weights are computed from the scores and
-compared with what is recorded. A round is replayed under its own ruleset, whatever the present default is.
+compared with what is recorded. Near copies and signs of tuning are computed too if the audio is at hand. A round is
+replayed under its own ruleset, whatever the present default is.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from soundsright.core.audio import Audio
+from soundsright.core.ports import Pool
 from soundsright.core.stopping import Stopping
 from soundsright.services.rounds import steps
+from soundsright.services.rounds.clipset import read_wav
 from soundsright.services.rounds.context import RoundContext
 from soundsright.services.rounds.outcome import RoundOutcome
 from soundsright.services.rounds.recorded_ports import (
     NoPool,
-    NoRunner,
     RecordedChain,
     RecordedHub,
+    RecordedImages,
     RecordedState,
     StillClock,
 )
@@ -40,6 +44,21 @@ class Unchecked:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """The audio of a recorded round: `read` gives the signal of a file of the round, and `pool` examines files.
+
+    `steps` are those that are computed from it: `near_copies`, `flags` or both.
+    """
+
+    read: Callable[[Path], Audio]
+    pool: Pool
+    steps: tuple[str, ...] = (steps.NEAR_COPIES.name, steps.FLAGS.name)
+
+
+_IMAGES = (Unchecked("near_copies: images", "Which images have the same layers rests on the record."),)
+
+
+@dataclass(frozen=True)
 class Replayed:
     """A round that was decided again, and the first difference.
 
@@ -52,15 +71,16 @@ class Replayed:
     unchecked: tuple[Unchecked, ...]
 
 
-def replayed(record: RecordedRound) -> Replayed:
-    """Decide the round again, and find the first difference.
+def replayed(record: RecordedRound, heard: Heard | None = None) -> Replayed:
+    """Decide the round again, and find the first difference. Without `heard`, no step needs audio.
 
     Raises:
         UsageError: the record is damaged, of a newer program, or lacks a step that a replay needs.
     """
     plan = record.round_plan
-    unchecked = tuple(_unchecked(record))
-    recomputed = _recomputed(record, {each.part for each in unchecked})
+    images = RecordedImages(record)
+    unchecked = (*_unchecked(record), *(_IMAGES if heard is not None and images.is_used else ()))
+    recomputed = _recomputed(record, {each.part for each in unchecked}, () if heard is None else heard.steps)
     state = RecordedState(record, without=recomputed)
     entries = steps.RoundSteps(record.round_id, record.steps).get(steps.ENTRIES)
     neurons = (entries.neurons if entries else None) or ()
@@ -68,14 +88,15 @@ def replayed(record: RecordedRound) -> Replayed:
         plan,
         chain=RecordedChain(neurons, plan.round.entries_close_block, plan.burn_uid),
         hub=RecordedHub(record),
-        sandbox=NoRunner(),
+        sandbox=images,
         state=state,
-        pool=NoPool(),
+        pool=NoPool() if heard is None else heard.pool,
         clock=StillClock(),
         folder=Path(),
         validator="",
         slots=1,
         workers=1,
+        read=read_wav if heard is None else heard.read,
     )
     try:
         outcome = run_steps(context, {}, RecordedResults(record))
@@ -127,13 +148,14 @@ def _unchecked(record: RecordedRound) -> Iterator[Unchecked]:
                 yield Unchecked(f"look:{name}", "An entry was set aside, and its results are not recorded.")
 
 
-def _recomputed(record: RecordedRound, unchecked: Collection[str]) -> tuple[str, ...]:
+def _recomputed(record: RecordedRound, unchecked: Collection[str], heard: Sequence[str]) -> tuple[str, ...]:
     """The names of the steps that are computed again, in the order of the round."""
     names: list[str] = []
     competitions = [competition.id for competition in record.round_plan.rules.competitions]
     for competition in competitions:
         if f"look:{competition}" not in unchecked:
             names += [steps.look(competition, number).name for number in sorted(_looks(record, competition))]
+    names += heard
     names += [steps.apart(name).name for name in competitions if steps.apart(name).name not in unchecked]
     return (*names, *(steps.decide(name).name for name in competitions), steps.WEIGHTS.name)
 
@@ -157,12 +179,32 @@ def _differences(
             if before is not now:
                 yield Difference(competition, step, "", _presence(before), _presence(now))
             continue
-        recorded, again = (
-            json.loads(json.dumps(steps.record_of(record.round_id, name, facts).reproducible().facts()))
-            for facts in (before, now)
-        )
+        recorded, again = (_comparable(record, name, facts) for facts in (before, now))
         for path, was, is_now in json_differences(recorded, again):
             yield Difference(competition, step, path, was, is_now)
+
+
+def _comparable(record: RecordedRound, name: str, facts: Facts) -> Any:
+    """The facts of a step as JSON has them, without those of running. Entries have their hotkeys as names."""
+    shown = steps.record_of(record.round_id, name, facts).reproducible().facts()
+    if name in (steps.NEAR_COPIES.name, steps.FLAGS.name):
+        entries = steps.RoundSteps(record.round_id, record.steps).get(steps.ENTRIES)
+        hotkeys = {e.entry_id: f"{e.competition_id}, {e.hotkey}" for e in (entries.submissions if entries else ())}
+        if name == steps.FLAGS.name:
+            shown = {hotkeys.get(entry, entry): flags for entry, flags in shown["by_entry"].items()}
+        else:
+            shown = _pairs_by_name(shown["near_copies"], hotkeys)
+    return json.loads(json.dumps(shown))
+
+
+def _pairs_by_name(pairs: Sequence[Facts], hotkeys: Mapping[str, str]) -> dict[str, list[Facts]]:
+    """The facts of each pair of entries. A pair can be there twice, by two rules."""
+    named: dict[str, list[Facts]] = {}
+    for pair in pairs:
+        first, second = (hotkeys.get(pair[side], pair[side]) for side in ("first", "second"))
+        facts = {name: value for name, value in pair.items() if name not in ("first", "second")}
+        named.setdefault(f"{first} and {second}", []).append(facts)
+    return named
 
 
 def _presence(facts: Facts | None) -> str:

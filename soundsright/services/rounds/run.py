@@ -123,6 +123,7 @@ def run_steps(
     fetched, not_fetched = fetch_all(context, submissions)
     unique = without_copies(context, fetched)
     evaluated = evaluate(context, unique.kept, block_hash, whole=reasons_to_run_whole(context, unique))
+    ran = evaluated.evaluations
     unique, evaluated = without_near_copies(context, unique, evaluated)
     flagged = signs_of_tuning(context, evaluated)
     copies = (copy.refusal() for copy in unique.duplicates)
@@ -146,6 +147,7 @@ def run_steps(
         busy_s=context.busy.seconds(),
         corpus=corpus,
         unread=unread_files(context),
+        copied={c: tuple(e for e in own if e not in evaluated.evaluations[c]) for c, own in ran.items()},
     )
 
 

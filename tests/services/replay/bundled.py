@@ -89,14 +89,16 @@ MODELS = {"content-alice": soft(0.001), "content-bob": soft(0.004), "content-car
 class Bundled:
     """A round that was run in `folder`. `bundle` writes its bundle, with lies if a test wants some."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, models: Mapping[str, Model] = MODELS, exclude_near_copies: bool = False
+    ) -> None:
         self.folder = folder
         self.subnet = Subnet(folder)
-        self.sandbox = FunctionModels(MODELS)
+        self.sandbox = FunctionModels(models)
         self.subnet.sandbox = self.sandbox  # type: ignore[assignment]
         self.subnet.pool = InlinePool()  # type: ignore[assignment]
         self.outcome: RoundOutcome = self.subnet.run(
-            rules=CompetitionRules((COMPETITION,), RULESETS[0]),
+            rules=CompetitionRules((COMPETITION,), RULESETS[0], exclude_near_copies=exclude_near_copies),
             measures=Measures(CLIPS, METRICS, floors(METRICS)),
         )
 

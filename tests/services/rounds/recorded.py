@@ -31,7 +31,10 @@ def recorded_set(outcome: RoundOutcome, competition: str) -> RecordedSet:
         json.loads(json.dumps(clips.recipes)),
         None if clips.groups is None else ClipGroups(clips.groups.clip_ids, dict(clips.groups.factors)),
         _results(outcome.unprocessed[competition]),
-        {each.submission.hotkey: _results(each) for each in outcome.evaluations[competition]},
+        {
+            each.submission.hotkey: _results(each)
+            for each in (*outcome.evaluations[competition], *outcome.copied[competition])
+        },
     )
 
 

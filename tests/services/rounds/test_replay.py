@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from soundsright.copies import DuplicateRule, Likeness
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import UsageError
 from soundsright.core.results import ClipResult
 from soundsright.core.rulesets import RULESETS, Ruleset
-from soundsright.services.rounds import RecordedRound, RecordedSet, replayed
+from soundsright.core.submission import FetchedModel
+from soundsright.services.rounds import Heard, RecordedRound, RecordedSet, decision, read_wav, replayed
 from tests.services.rounds.recorded import recorded_round
 from tests.services.rounds.subnet import COMPETITION, ROUND_ID, Subnet
 from tests.services.rounds.test_stages import run as run_sequential
@@ -201,3 +203,21 @@ class TestRoundThatStopsEarly:
         again = replayed(with_set(record, recipes={}, stops=replayed(record).outcome.leaderboards[0].stops))  # type: ignore[union-attr]
         assert again.difference is None
         assert [each.part for each in again.unchecked] == [f"apart:{COMPETITION.id}", f"look:{COMPETITION.id}"]
+
+
+def test_images_with_the_same_layers_rest_on_the_record_also_when_the_audio_is_heard(
+    subnet: Subnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def same_layers(models: Sequence[FetchedModel], _runner: object) -> list[Likeness]:
+        first, second = (model.submission.entry_id for model in models[:2])
+        return [Likeness(first, second, DuplicateRule.SHARED_CHECKPOINT, {"shared_layers": "3"})]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decision, "same_image_pairs", same_layers)
+        outcome = subnet.run()
+    assert [each.code for each in outcome.refusals] == ["shared_checkpoint"]
+    heard = Heard(read_wav, subnet.pool, ("near_copies",))
+    monkeypatch.setattr(decision, "near_copy_pairs", lambda *_args, **_options: [])
+    again = replayed(recorded_round(outcome, subnet.state), heard)
+    assert again.difference is None
+    assert [each.part for each in again.unchecked] == ["near_copies: images"]
