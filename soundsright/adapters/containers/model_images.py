@@ -14,7 +14,7 @@ from soundsright.adapters.containers.engine import Engine, engine_faults
 from soundsright.adapters.containers.image_build import ImageBuild
 from soundsright.adapters.containers.image_pull import pull_image, pulled_before
 from soundsright.adapters.containers.image_storage import PULLED_REPOSITORY, remove_unused_images
-from soundsright.adapters.containers.registry_check import check_registries, check_registry
+from soundsright.adapters.containers.registry_check import check_registries
 from soundsright.adapters.sandboxes import StopToken
 from soundsright.core.content import IMAGE_FILE, MAX_IMAGE_FILE_BYTES
 from soundsright.core.dockerfile import (
@@ -149,7 +149,7 @@ def _image_by_digest(
         return BuiltImage(image_id)
     remove_unused_images(engine, limits, last_used_s)
     started_s = time.monotonic()
-    check_registry(base, limits.registries)
+    check_registries([base], limits.registries)
     image_id = pull_image(engine, base, limits, token)
     with engine_faults():
         engine.client.images.get(image_id).tag(PULLED_REPOSITORY, tag=model.content_hash[:64])

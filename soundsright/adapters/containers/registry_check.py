@@ -1,8 +1,9 @@
 """Asks a registry that a submission chose where it leads, before the engine goes there.
 
 An engine connects to any address of a name and follows redirects, so a registry could send it to a service that
-only this network reaches. Here every address must be public: the registry's, those to which it redirects the
-request for the manifest, and that of its token service. Times are in seconds.
+only this network reaches. Here every address must be public: the registry's, those to which it redirects the first
+request and those for manifests, and that of each token service that it names. What cannot be read or looked up is
+refused, because the engine could read or find it. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from soundsright.adapters.peers import request
 from soundsright.core.dockerfile import BaseImage
 from soundsright.core.endpoint import PUBLIC
-from soundsright.core.errors import ImageNotPulled, PeerUnavailable
+from soundsright.core.errors import ImageNotPulled, PeerUnavailable, printable
 from soundsright.core.ports import Reply
 
 MAX_REDIRECTS = 5
@@ -28,15 +30,17 @@ _LONGEST_S = 30.0
 _TIMEOUT_S = 10.0
 _MAX_BYTES = 100_000
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_REALM = re.compile(r'realm="([^"]{1,500})"', re.I)
+_REALM = re.compile(r'(?:\b(Basic)\s+)?\brealm="([^"\\]{1,500})"', re.I)
+_ANY_REALM = re.compile(r"realm\s*=", re.I)
 
-Ask = Callable[[str, str], Reply]
+Ask = Callable[[str, str, str], Reply]
+"""Sends a request without a body: its method, `scheme://host:port`, and the path."""
 LookUp = Callable[[str], Collection[str]]
 
 
-def ask_registry(url: str, path: str) -> Reply:
+def ask_registry(method: str, url: str, path: str) -> Reply:
     """The reply to one request without a body, from a public address."""
-    return request(url, "HEAD", path, timeout_s=_TIMEOUT_S, max_bytes=_MAX_BYTES, networks=PUBLIC)
+    return request(url, method, path, timeout_s=_TIMEOUT_S, max_bytes=_MAX_BYTES, networks=PUBLIC)
 
 
 def addresses_of(host: str) -> tuple[str, ...]:
@@ -56,54 +60,101 @@ def addresses_of(host: str) -> tuple[str, ...]:
         return ()
 
 
-def check_registry(
-    image: BaseImage, registries: Collection[str], *, ask: Ask = ask_registry, look_up: LookUp = addresses_of
+def check_registries(
+    images: Iterable[BaseImage],
+    registries: Collection[str],
+    *,
+    ask: Ask = ask_registry,
+    look_up: LookUp = addresses_of,
 ) -> None:
-    """Check where the registry of an image leads. A registry that does not answer passes: the pull names its fault.
+    """Check where the registries of a Dockerfile's images lead, as an engine would ask them.
 
     `registries` are those that the operator trusts. They and the engine's default registry are not asked.
 
     Raises:
-        ImageNotPulled: the registry leads to an address that is not public, or redirects without an end.
+        ImageNotPulled: a registry leads to an address that is not public, redirects without an end, or does not
+            answer, or the images come from more than `MAX_REGISTRIES` registries.
     """
-    if image.host is None or image.host in registries:
-        return
-    url = f"https://{image.host}{_manifest_path(image)}"
-    deadline_s = time.monotonic() + _LONGEST_S
-    for _ in range(MAX_REDIRECTS):
-        if time.monotonic() > deadline_s:
-            raise ImageNotPulled(f"the registry {image.host[:100]} answers too slowly", passing=True)
-        _check_address(url, image.host, look_up)
+    by_host: dict[str, list[BaseImage]] = {}
+    for image in images:
+        if image.host is not None and image.host not in registries:
+            by_host.setdefault(image.host, []).append(image)
+    if len(by_host) > MAX_REGISTRIES:
+        raise ImageNotPulled(f"the Dockerfile uses {len(by_host)} registries; at most {MAX_REGISTRIES} are allowed")
+    for host, own in by_host.items():
+        check = _Check(host, own[0].reference, ask, look_up, time.monotonic() + _LONGEST_S)
+        check.follow("GET", f"https://{host}/v2/")
+        for path in dict.fromkeys(map(_manifest_path, own)):
+            check.follow("HEAD", f"https://{host}{path}")
+
+
+@dataclass(frozen=True)
+class _Check:
+    """The requests to one registry, until `deadline_s`."""
+
+    host: str
+    reference: str
+    ask: Ask
+    look_up: LookUp
+    deadline_s: float
+
+    def follow(self, method: str, url: str) -> None:
+        """Make a request and follow its redirects. Check each address first, and each token service."""
+        for _ in range(MAX_REDIRECTS):
+            if time.monotonic() > self.deadline_s:
+                raise self._not_provided("it answers too slowly")
+            reply = self._reply(method, url)
+            for realm in self._realms(reply.headers.get("www-authenticate", "")):
+                self._check_address(realm)
+            if reply.status not in _REDIRECTS or "location" not in reply.headers:
+                return
+            try:
+                url = urljoin(url, reply.headers["location"])
+            except ValueError:
+                raise self._refused("no address of HTTP") from None
+        raise ImageNotPulled(f"the registry {self.host[:100]} redirects more than {MAX_REDIRECTS} times")
+
+    def _reply(self, method: str, url: str) -> Reply:
+        self._check_address(url)
         parts = urlsplit(url)
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         try:
-            reply = ask(f"{parts.scheme}://{parts.netloc}", path or "/")
+            return self.ask(method, f"{parts.scheme}://{parts.netloc}", path or "/")
         except PeerUnavailable as error:
             if error.code == "forbidden_address":
-                raise _refused(image.host, "an address that is not public") from error
-            return
-        if (realm := _REALM.search(reply.headers.get("www-authenticate", ""))) is not None:
-            _check_address(realm[1], image.host, look_up)
-        if reply.status not in _REDIRECTS or "location" not in reply.headers:
-            return
+                raise self._refused("an address that is not public") from error
+            raise self._not_provided(f"it does not answer ({error.code})") from error
+
+    def _realms(self, header: str) -> Iterator[str]:
+        """The addresses of token services in a WWW-Authenticate header. A name in `Basic` is none of them."""
+        found = list(_REALM.finditer(header))
+        if len(found) != len(_ANY_REALM.findall(header)):
+            raise self._refused("a token service in a form that cannot be read")
+        return (realm[2] for realm in found if realm[1] is None or "//" in realm[2])
+
+    def _check_address(self, url: str) -> None:
         try:
-            url = urljoin(url, reply.headers["location"])
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+            valid = parts.scheme in ("http", "https") and bool(host)
         except ValueError:
-            raise _refused(image.host, "no address of HTTP") from None
-    raise ImageNotPulled(f"the registry {image.host[:100]} redirects more than {MAX_REDIRECTS} times")
+            valid = False
+        if not valid:
+            raise self._refused("no address of HTTP")
+        addresses = self.look_up(host)
+        if not addresses:
+            raise self._not_provided(f"{printable(host[:100])} has no address")
+        for address in addresses:
+            if (kind := PUBLIC.refusal(address)) is not None:
+                raise self._refused(kind)
 
+    def _not_provided(self, reason: str) -> ImageNotPulled:
+        """The fault of a registry that may do better at another try."""
+        names = self.reference[:200]
+        return ImageNotPulled(f"the registry that the model chose does not provide {names}: {reason}", passing=True)
 
-def check_registries(images: Iterable[BaseImage], registries: Collection[str]) -> None:
-    """Check where the registries of a Dockerfile's images lead, each registry once.
-
-    Raises:
-        ImageNotPulled: as `check_registry` does, or the images come from more than `MAX_REGISTRIES` registries.
-    """
-    by_host = {image.host: image for image in images}
-    if len(by_host) > MAX_REGISTRIES:
-        raise ImageNotPulled(f"the Dockerfile uses {len(by_host)} registries; at most {MAX_REGISTRIES} are allowed")
-    for image in by_host.values():
-        check_registry(image, registries)
+    def _refused(self, kind: str) -> ImageNotPulled:
+        return ImageNotPulled(f"the registry {self.host[:100]} leads to {kind}; use one on the public Internet")
 
 
 def _manifest_path(image: BaseImage) -> str:
@@ -117,21 +168,3 @@ def _manifest_path(image: BaseImage) -> str:
     if not at:
         repository, _, version = name.partition(":")
     return f"/v2/{repository.partition(':')[0]}/manifests/{version or 'latest'}"
-
-
-def _check_address(url: str, registry: str, look_up: LookUp) -> None:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        valid = parts.scheme in ("http", "https") and bool(host)
-    except ValueError:
-        valid = False
-    if not valid:
-        raise _refused(registry, "no address of HTTP")
-    for address in look_up(host):
-        if (kind := PUBLIC.refusal(address)) is not None:
-            raise _refused(registry, kind)
-
-
-def _refused(registry: str, kind: str) -> ImageNotPulled:
-    return ImageNotPulled(f"the registry {registry[:100]} leads to {kind}; use one on the public Internet")

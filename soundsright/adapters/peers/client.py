@@ -76,9 +76,8 @@ def request(
             data = reply.read(max_bytes + 1)
             if len(data) > max_bytes:
                 raise TooLarge
-            own = {name.lower(): value for name, value in reply.getheaders() if name.lower().startswith(_KEPT)}
             etag = _etag(reply.getheader("ETag", ""))
-            return Reply(reply.status, data, reply.getheader(ANSWER_HEADER, ""), etag, own)
+            return Reply(reply.status, data, reply.getheader(ANSWER_HEADER, ""), etag, _kept_headers(reply))
     except TooLarge as error:
         raise PeerUnavailable(f"{url}{path} sent more than {max_bytes} bytes", code="too_large") from error
     except _Forbidden as error:
@@ -91,6 +90,15 @@ def request(
         late = time.monotonic() >= deadline_s
         code, reason = ("timeout", f"no answer within {timeout_s:g} s") if late else _reason(error)
         raise PeerUnavailable(f"{url}{path} does not answer ({reason})", code=code) from error
+
+
+def _kept_headers(reply: http.client.HTTPResponse) -> dict[str, str]:
+    """The headers that callers use, by name in lower case. Values of one name are joined, as RFC 9110 does."""
+    values: dict[str, list[str]] = {}
+    for name, value in reply.getheaders():
+        if name.lower().startswith(_KEPT):
+            values.setdefault(name.lower(), []).append(value)
+    return {name: ", ".join(each) for name, each in values.items()}
 
 
 def _etag(text: str) -> str:

@@ -47,6 +47,15 @@ def server() -> Iterator[tuple[str, list[bytes]]]:
         thread.join(5)
 
 
+def test_headers_of_one_name_are_joined_so_that_none_is_hidden(server: tuple[str, list[bytes]]) -> None:
+    url, pieces = server
+    pieces += [
+        b"HTTP/1.1 401 x\r\nWWW-Authenticate: Bearer a\r\nwww-authenticate: Basic b\r\nContent-Length: 0\r\n\r\n"
+    ]
+    reply = request(url, "GET", "/v2/", timeout_s=5.0)
+    assert reply.headers["www-authenticate"] == "Bearer a, Basic b"
+
+
 @pytest.mark.parametrize(
     "pieces",
     [
