@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 
 from soundsright.core.corpus_commitment import CorpusCommitment, base64_of, both_in, corpus_commitment_in
+from soundsright.core.system_commitments import is_entry_commitment, is_system_commitment
 
 _FORM = re.compile(r"soundsright:round:([A-Za-z0-9][A-Za-z0-9_.-]{0,44}):([0-9a-f]{64})")
 MAX_ROUND_CHARS = 44
@@ -62,3 +63,29 @@ def keeps(present: str, wanted: CorpusCommitment) -> str:
     if committed is None or len(committed.round_id) > MAX_ROUND_CHARS_WITH_CORPUS:
         return wanted.text
     return RoundCommitment(committed.round_id, committed.sha256, wanted).text
+
+
+def reason_to_leave(present: str, *, round_id: str = "", committed: CorpusCommitment | None = None) -> str:
+    """Why the text that a hotkey has on the chain must stay; empty if it may be replaced.
+
+    `round_id` is the round that would be in its place. `committed` is the corpus that this program has seen in the
+    hotkey's text: if there is another one now, another program with the hotkey wrote it.
+
+    >>> reason_to_leave("ab" * 32)
+    'This hotkey has an entry on the chain. Use another hotkey for the entry'
+    >>> reason_to_leave("")
+    ''
+    """
+    if present and is_entry_commitment(present):
+        return "This hotkey has an entry on the chain. Use another hotkey for the entry"
+    if is_system_commitment(present) and round_commitment_in(present) is None:
+        return f"This hotkey has {present[:40]!r} on the chain, which belongs to another system"
+    corpus = corpus_commitment_in(present)
+    if corpus is not None and len(round_id) > MAX_ROUND_CHARS_WITH_CORPUS:
+        return f"Beside the corpus, a round's name has at most {MAX_ROUND_CHARS_WITH_CORPUS} characters"
+    if corpus is not None and committed is not None and corpus != committed:
+        return (
+            f"Another program with this hotkey has committed to the corpus {corpus.root[:16]} in place of"
+            f" {committed.root[:16]}. Give both the same corpus, or hotkeys of their own"
+        )
+    return ""

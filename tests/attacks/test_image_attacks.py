@@ -106,7 +106,7 @@ def test_on_a_private_corpus_the_honest_image_is_paid(tmp_path: Path) -> None:
     now = arena(tmp_path / "world", material=private_material(tmp_path / "home"))
     now.check = now.world.check()
     now.restart()
-    now.played(HONEST)  # It commits the executor to its corpus.
+    now.world.play(HONEST)  # It commits the executor to its corpus.
     assert now.winner(now.played(HONEST, entry("Parrot", 60, at_s=130))) == "Honest"
 
 

@@ -18,7 +18,7 @@ from soundsright.core.ports import LiveChain
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import Commitment
 from soundsright.services.executor.executor_steps import MaterialStep
-from soundsright.services.rounds import commitment_to, public_competitions, roots_of
+from soundsright.services.rounds import public_competitions, roots_of
 
 
 def material_of_round(material: Material, schedule: Schedule | None, time_s: float) -> Material:
@@ -40,9 +40,9 @@ def committed_block(chain: LiveChain, hotkey: str, roots: Collection[str], befor
         ChainUnavailable: the chain does not answer.
         HistoryGone: the hotkey has committed again since, and the chain no longer knows the state of that time.
     """
-    own = _commitment_of(chain.commitments(), hotkey)
+    own = commitment_of(chain.commitments(), hotkey)
     if own is None or own.block >= before:
-        own = _commitment_of(chain.snapshot(before - 1).commitments, hotkey)
+        own = commitment_of(chain.snapshot(before - 1).commitments, hotkey)
     named = None if own is None else corpus_commitment_in(own.digest)
     return own.block if own is not None and named is not None and named.root in roots else None
 
@@ -69,31 +69,6 @@ def material_step(
         {} if speech is None else dict(speech.facts),
         material.round_number,
         committed,
-    )
-
-
-def commit_to_corpus(chain: LiveChain, hotkey: str, material: Material, clips: int) -> str:
-    """Commit an executor's hotkey to its private corpus, unless it is. Returns why it is not; empty if it is.
-
-    `material` is that of the present round. Validators pay only on recordings that were committed before the seed's
-    block: otherwise an executor could choose among several corpora when it knows the seed.
-
-    Raises:
-        ChainUnavailable: the chain does not answer.
-        UsageError: the corpus cannot be read.
-    """
-    if not material.is_private:
-        return ""
-    own = _commitment_of(chain.commitments(), hotkey)
-    named = None if own is None else corpus_commitment_in(own.digest)
-    if named is not None and named.root == roots_of(material)[0]:
-        return ""
-    result = chain.publish(hotkey, commitment_to(material, clips).text)
-    if result.ok:
-        return ""
-    return (
-        f"The chain refused the commitment to the corpus: {result.message or result.code}. Until it is committed,"
-        " validators pay nobody"
     )
 
 
@@ -126,5 +101,6 @@ def possible_corpus_rounds(chain: LiveChain, schedule: Schedule | None, seed_blo
 _RECENT_BLOCKS = 100
 
 
-def _commitment_of(commitments: Sequence[Commitment], hotkey: str) -> Commitment | None:
+def commitment_of(commitments: Sequence[Commitment], hotkey: str) -> Commitment | None:
+    """The commitment of a hotkey; None if it has none."""
     return next((each for each in commitments if each.hotkey == hotkey), None)

@@ -18,9 +18,10 @@ from soundsright.core.image_runs import check_clips
 from soundsright.core.images import Challenge, PublishedTable, SubmittedImage
 from soundsright.core.ports import TakenSubmissions
 from soundsright.services.executor import executor_steps
+from soundsright.services.executor.committing import CorpusCommitter
 from soundsright.services.executor.context import ExecutorContext
 from soundsright.services.executor.executor_steps import PublishedStep
-from soundsright.services.executor.openness import commit_to_corpus, material_of_round
+from soundsright.services.executor.openness import material_of_round
 from soundsright.services.executor.participants import has_new
 from soundsright.services.executor.pulling import forget_images
 from soundsright.services.executor.rounds import (
@@ -31,7 +32,7 @@ from soundsright.services.executor.rounds import (
     round_facts,
     seed_of,
 )
-from soundsright.services.rounds import Cancelled, steps
+from soundsright.services.rounds import Cancelled, roots_of, steps
 from soundsright.services.validator import Backoff
 
 _log = logging.getLogger(__name__)
@@ -40,8 +41,6 @@ IDLE, RUNNING, WAITING = "idle", "running", "waiting"
 """The states: nothing to do; a round runs; a fault must pass first."""
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 300.0
-COMMIT_EVERY_S = 600.0
-"""How often the executor looks whether the chain has its commitment to a private corpus."""
 _NOT_FINAL = "not_final"
 
 
@@ -69,7 +68,7 @@ class ExecutorService:
         self._round_id = ""
         self._problem = ""
         self._coming: dict[str, float] = {}
-        self._commit_due_s = float("-inf")
+        self._committer = CorpusCommitter(context)
 
     def take(self, submissions: Sequence[SubmittedImage]) -> TakenSubmissions:
         """Take the submissions that stand now, all or none.
@@ -153,24 +152,9 @@ class ExecutorService:
         self._state, self._problem = WAITING, sentence
         self._report(sentence)
 
-    def _commit(self) -> None:
-        """Commit to the private corpus, so that validators can pay on it.
-
-        Raises:
-            ChainUnavailable: the chain does not answer.
-            UsageError: the corpus cannot be read.
-        """
-        context, now_s = self._context, self._context.clock.now()
-        if now_s < self._commit_due_s:
-            return
-        material = material_of_round(context.material, context.schedule, now_s)
-        refusal = commit_to_corpus(context.chain, context.account.address, material, context.round_clips)
-        self._commit_due_s = now_s + COMMIT_EVERY_S
-        if refusal:
-            _log.warning("%s", refusal, extra={"action": "corpus_not_committed"})
-
     def _work(self) -> None:
-        self._commit()
+        if problem := self._committer.tend():
+            _log.warning("%s", problem, extra={"action": "corpus_not_committed"})
         begun = self._begun()
         if begun is None:
             return
@@ -221,7 +205,11 @@ class ExecutorService:
         if not has_new(chosen, None if published is None else published[1]):
             return None
         check_clips(challenge.clips, context.rules)
-        check_corpus(material_of_round(context.material, context.schedule, seed.time_s), challenge)
+        material = material_of_round(context.material, context.schedule, seed.time_s)
+        check_corpus(material, challenge)
+        if self._committer.is_late(roots_of(material), challenge.seed_block):
+            # Validators would pay nobody on it. The next round is drawn from a later block.
+            return None
         return challenge
 
     def _remove_old_audio(self) -> None:

@@ -12,12 +12,7 @@ from pathlib import Path
 from soundsright.core.corpus_commitment import corpus_commitment_in
 from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.core.ports import Account, Clock, LiveChain, StateStore
-from soundsright.core.round_commitment import (
-    MAX_ROUND_CHARS_WITH_CORPUS,
-    RoundCommitment,
-    round_commitment_in,
-)
-from soundsright.core.system_commitments import is_entry_commitment, is_system_commitment
+from soundsright.core.round_commitment import RoundCommitment, reason_to_leave, round_commitment_in
 from soundsright.services.http import Health
 from soundsright.services.records import (
     RECORD,
@@ -114,7 +109,7 @@ class BundleKeeper:
         on_chain = round_commitment_in(present)
         if own is not None and on_chain is not None and (on_chain.round_id, on_chain.sha256) == (round_id, sha256):
             return self._record(round_id, own.block)
-        problem = _reason_to_leave(present, round_id)
+        problem = reason_to_leave(present, round_id=round_id)
         if not problem:
             wanted = RoundCommitment(round_id, sha256, corpus_commitment_in(present))
             result = self._chain.publish(self._account.address, wanted.text)
@@ -135,14 +130,3 @@ class BundleKeeper:
         self._health.problem("bundle", None)
         self._health.event("success", f"Committed to the document of round {round_id}", action="round_committed")
         return True
-
-
-def _reason_to_leave(present: str, round_id: str) -> str:
-    """Why the text that the hotkey has on the chain must stay; empty if it may be replaced."""
-    if present and is_entry_commitment(present):
-        return "this hotkey has an entry there. Use another hotkey for the entry"
-    if is_system_commitment(present) and round_commitment_in(present) is None:
-        return f"this hotkey has {present[:40]!r} there, which belongs to another system"
-    if corpus_commitment_in(present) is not None and len(round_id) > MAX_ROUND_CHARS_WITH_CORPUS:
-        return f"beside the corpus, a round's name has at most {MAX_ROUND_CHARS_WITH_CORPUS} characters"
-    return ""

@@ -12,7 +12,7 @@ from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitme
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.material import Material
 from soundsright.core.ports import Clock, LiveChain, Neuron
-from soundsright.core.round_commitment import keeps
+from soundsright.core.round_commitment import keeps, reason_to_leave
 from soundsright.core.submission import Commitment
 from soundsright.core.system_commitments import is_entry_commitment
 from soundsright.services.http import Health
@@ -57,6 +57,7 @@ class CorpusKeeper:
         self._health = health
         self._due_s = float("-inf")
         self._present: CorpusCommitment | None = None
+        self._committed: CorpusCommitment | None = None
 
     def tend(self, neurons: Sequence[Neuron]) -> None:
         """Commit to the corpus if the chain does not have its present root, and compare it with the others'.
@@ -74,22 +75,28 @@ class CorpusKeeper:
         self._present, self._due_s = own, now_s + CHECK_EVERY_S
         on_chain = {c.hotkey: c.digest for c in self._chain.commitments()}
         problems = []
-        present = on_chain.get(self._hotkey, "")
-        if corpus_commitment_in(present) != own:
-            result = self._chain.publish(self._hotkey, keeps(present, own))
-            if result.ok:
-                self._health.event("success", f"Committed to the corpus {own.root}", action="corpus_committed")
-            else:
-                problems.append(
-                    f"The chain refused the commitment to the corpus {own.root}: {result.message or result.code}."
-                    " Until it is committed, rounds pay nobody."
-                )
+        if problem := self._published(on_chain.get(self._hotkey, ""), own):
+            problems.append(f"{problem}. Until the corpus {own.root} is committed, rounds pay nobody.")
         validators = [neuron.hotkey for neuron in neurons if neuron.permit and neuron.hotkey != self._hotkey]
         for hotkey in validators:
             other = corpus_commitment_in(on_chain.get(hotkey, ""))
             if other is not None and (sentence := difference(own, hotkey, other)):
                 problems.append(sentence)
         self._health.problem("corpus", " ".join(problems) or None)
+
+    def _published(self, present: str, own: CorpusCommitment) -> str:
+        """Publish the commitment unless `present` has it or must stay. Returns why it is not published."""
+        if corpus_commitment_in(present) == own:
+            self._committed = own
+            return ""
+        if problem := reason_to_leave(present, committed=self._committed if self._committed == own else None):
+            return problem
+        result = self._chain.publish(self._hotkey, keeps(present, own))
+        if not result.ok:
+            return f"The chain refused the commitment to the corpus: {result.message or result.code}"
+        self._committed = own
+        self._health.event("success", f"Committed to the corpus {own.root}", action="corpus_committed")
+        return ""
 
     def disclose(self, rounds: Path, number: int) -> None:
         """Publish what earlier rounds kept private of recordings that retire before round `number`.

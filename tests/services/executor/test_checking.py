@@ -13,6 +13,7 @@ import pytest
 
 from soundsright.core.errors import ChainUnavailable, HistoryGone, PeerUnavailable
 from soundsright.core.material import Material
+from soundsright.core.ports import TxResult
 from soundsright.core.schedule import Schedule
 from soundsright.services.executor import SeenRounds, SignedOrder, Verdict
 from soundsright.services.executor.checking import NOT_COMMITTED, PUBLIC_CORPUS
@@ -139,16 +140,21 @@ def test_new_speech_is_paid_if_the_validator_draws_the_same_set_with_it(tmp_path
 
 def test_a_private_corpus_is_paid_once_the_executor_has_committed_to_it(tmp_path: Path, private: Material) -> None:
     world = World(tmp_path, material=private)
+    publish = world.chain.publish
+    world.chain.publish = lambda *_: TxResult(False, "not_registered", "no")  # type: ignore[method-assign]
     world.play(A)
     verdict = world.check()(world.results())
     assert verdict.reason == NOT_COMMITTED
     assert "before block 10" in verdict.sentence
+    world.chain.publish = publish  # type: ignore[method-assign]
+    world.play(A, B)
+    assert world.service.table().round_id == "images-10", "block 20 is before the commitment"
     world.play(A, B)
     assert world.check()(world.results()) == Verdict()
     assert order_of(world) == ("Aa", "Bb")
     stated = world.results().material
     assert stated is not None
-    assert (stated.is_public, stated.corpus_round, stated.committed_block) == (False, 0, 11)
+    assert (stated.is_public, stated.corpus_round, stated.committed_block) == (False, 0, 21)
 
 
 def test_a_commitment_after_the_seed_does_not_count(tmp_path: Path, private: Material) -> None:
