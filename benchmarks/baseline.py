@@ -17,7 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 from types import ModuleType
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+if not __package__:  # Run as a file: find the folder `benchmarks` by its name.
     sys.path[0] = str(Path(__file__).parents[1])
 
 import numpy as np

@@ -21,7 +21,7 @@ from shutil import copytree
 import numpy as np
 from numpy.typing import NDArray
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+if not __package__:  # Run as a file: find the folder `benchmarks` by its name.
     sys.path[0] = str(Path(__file__).parents[1])
 from benchmarks.enhancers import MODELS, enhancer_in
 from soundsright.copies.behaviour import agreements

@@ -10,12 +10,7 @@ comparison, a fixed-sample test that is repeated after every clip is simulated t
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
-from pathlib import Path
-
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
-    sys.path[0] = str(Path(__file__).parents[1])
 
 import numpy as np
 from numpy.typing import NDArray

@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+if not __package__:  # Run as a file: find the folder `tests` by its name.
     sys.path[0] = str(Path(__file__).parents[1])
 
 import numpy as np

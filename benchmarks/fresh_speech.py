@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+if not __package__:  # Run as a file: find the folder `benchmarks` by its name.
     sys.path[0] = str(Path(__file__).parents[1])
 from benchmarks.enhancers import available
 from soundsright.adapters.speech import FreshSpeech, varied_program

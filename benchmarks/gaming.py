@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+if not __package__:  # Run as a file: find the folder `benchmarks` by its name.
     sys.path[0] = str(Path(__file__).parents[1])
 from benchmarks.enhancers import ENTRIES, available
 from soundsright.core.audio import Audio, Clip, on_pcm16_grid

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
-    sys.path[0] = str(Path(__file__).parents[1])
 from soundsright.core.rulesets import SOUNDSRIGHT_V4
 from soundsright.ranking import plausible
 from soundsright.ranking.memorisation import memorised

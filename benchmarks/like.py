@@ -20,8 +20,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
-    sys.path[0] = str(Path(__file__).parents[1])
 from soundsright.core.audio import Audio
 from soundsright.metrics import PUBLISHED_TABLES
 from soundsright.metrics.suite import score_clip

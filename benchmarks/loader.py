@@ -19,7 +19,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+if not __package__:  # Run as a file: find the folder `benchmarks` by its name.
     sys.path[0] = str(Path(__file__).parents[1])
 from benchmarks.generate import RECIPE, SECONDS, PublishedRecipe, material, repeated, sources_of
 from soundsright.data.clips import corpus_sources

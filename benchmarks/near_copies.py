@@ -22,7 +22,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.signal import istft, lfilter, stft
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
+if not __package__:  # Run as a file: find the folder `benchmarks` by its name.
     sys.path[0] = str(Path(__file__).parents[1])
 from benchmarks.enhancers import ENTRIES, available
 from soundsright.copies.behaviour import EXAMINED_CLIPS, NEAR_COPY_DB, UNREAD_NEAR_COPY_DB, agreements

@@ -14,18 +14,14 @@ several recordings.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
-    sys.path[0] = str(Path(__file__).parents[1])
 from soundsright.core.audio import Audio, Clip, Samples, on_pcm16_grid
 from soundsright.core.competition import PUBLISHED, Competition
 from soundsright.data.audio_files import resampled

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +24,6 @@ from typing import Any
 
 # Set these before the next lines import NumPy, which reads them once.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
-    sys.path[0] = str(Path(__file__).parents[1])
-
 import numpy as np
 from numpy.typing import NDArray
 

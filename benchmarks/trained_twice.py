@@ -10,18 +10,14 @@ subtraction is run with several parameters, alone and after a network. Agreement
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.signal import istft, stft
 
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
-    sys.path[0] = str(Path(__file__).parents[1])
 from soundsright.copies.behaviour import agreements
 from soundsright.core.audio import Clip, Samples
 from soundsright.core.competition import competition_by_id

@@ -12,7 +12,7 @@ factors A and B it is V_A + V_B - V_AB. Three things are added, because groups a
 - The degrees of freedom are Satterthwaite's under the same model, between 1 and the clips less one.
 - The variance is at least that of each factor alone, and at least the sum that the components give.
 
-`benchmarks/coverage.py` measures intervals and tests.
+`benchmarks/calibration.py` measures intervals and tests.
 
 Sources: Cameron, Gelbach, Miller, "Robust Inference with Multiway Clustering", J. Business & Economic Statistics
 29(2), 2011; Bell, McCaffrey, "Bias Reduction in Standard Errors for Linear Regression with Multi-Stage Samples",

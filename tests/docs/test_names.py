@@ -202,7 +202,13 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in PAGES[1:]:
         path = page.relative_to(ROOT / "docs").as_posix()
-        assert path in navigation or path.startswith("decisions/"), f"add {path} to mkdocs.yml"
+        assert path in navigation, f"add {path} to mkdocs.yml"
+
+
+def test_every_decision_is_in_the_list_of_decisions() -> None:
+    listed = (ROOT / "docs" / "decisions" / "index.md").read_text(encoding="utf-8")
+    for page in sorted((ROOT / "docs" / "decisions").glob("0*.md")):
+        assert f"({page.name})" in listed, f"add {page.name} to decisions/index.md"
 
 
 @pytest.mark.parametrize("name", ["docs/explanation/sandboxes.md", "docs/how-to/train-a-model.md"])

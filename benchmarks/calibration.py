@@ -1,6 +1,6 @@
 """Simulates how often intervals, ranks and tests are right, for clips that share noises and for those that do not.
 
-    python benchmarks/coverage.py [intervals|ranks|victories ...] [--fast] [--rounds 2000] [--seed 0]
+    python benchmarks/calibration.py [intervals|ranks|victories ...] [--fast] [--rounds 2000] [--seed 0]
 
 In every simulated set the truth is known. Three kinds of data are drawn, each for the effects of noises, of prompts
 and of clips alike:
@@ -19,10 +19,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-if not __package__:  # Run as a file. Its folder has a coverage.py, which is not the package that numba imports.
-    sys.path[0] = str(Path(__file__).parents[1])
 
 import numpy as np
 from numpy.typing import NDArray
