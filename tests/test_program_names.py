@@ -1,4 +1,4 @@
-"""A program's folder comes first in its search path, so no program may have the name of a library that it imports."""
+"""A program's folder comes first in its search path. So no program may have the name of a library."""
 
 from __future__ import annotations
 

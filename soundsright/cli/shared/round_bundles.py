@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from soundsright.services.records import OpenedRound
 
 
+def is_address(source: str) -> bool:
+    """Whether the source of a bundle is an address on the web, and not a path.
+
+    >>> is_address("https://example.org/round-7"), is_address("round-7.zip")
+    (True, False)
+    """
+    return source.startswith(("http://", "https://"))
+
+
 def check_signer(opened: OpenedRound, signer: str, *, unsigned_ok: bool) -> None:
     """Check who signed a document whose signature was verified.
 

@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundsright.core.endpoint import client_network
-from soundsright.core.errors import UsageError
+from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.services.board.emission import shown_emission as shown
 from soundsright.services.board.pages import AudioAccess, Site
 from soundsright.services.board.places import places_of
+from soundsright.services.board.record_files import add_record_files
 from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.board.streams import Stream, Streams
 from soundsright.services.drawing import HEADERS, Frame, Page
-from soundsright.services.records import BUNDLE, ExecutorHistory, find_runs, read_runs, run_stamp
+from soundsright.services.records import BUNDLE, ExecutorHistory, OfferedRecord, find_runs, read_runs, run_stamp
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -81,6 +82,7 @@ class LiveSite:
         self._checked_at = float("-inf")
         self._stamp: tuple[object, ...] | None = None
         self._pages: dict[str, CachedPage] = {}
+        self._records: dict[str, OfferedRecord | None] = {}
         self.site = Site((), AudioAccess("file"), live=live)
 
     def cached(self, path: str) -> CachedPage | None:
@@ -123,6 +125,20 @@ class LiveSite:
             run = next((run for run in self.site.runs if run.key == run_key), None)
         return run.bundle if run else None
 
+    def record(self, run_key: str) -> OfferedRecord | None:
+        """The files of the record of a run, or None. It is opened at most once for each state of the runs."""
+        with self._lock:
+            self._refresh()
+            if run_key not in self._records:
+                run = next((run for run in self.site.runs if run.key == run_key), None)
+                if run is None:
+                    return None
+                try:
+                    self._records[run_key] = OfferedRecord(run.folder)
+                except (UsageError, BundleRefused, OSError):
+                    self._records[run_key] = None
+            return self._records[run_key]
+
     def _refresh(self) -> None:
         if self._now() - self._checked_at < _REFRESH_S:
             return
@@ -137,6 +153,7 @@ class LiveSite:
         if stamp != self._stamp:
             self._stamp = stamp
             self._pages.clear()
+            self._records.clear()
             self.site = Site(read_runs(folders), AudioAccess("file"), live=self._live, executor=history)
 
 
@@ -184,6 +201,11 @@ def _add_files(app: FastAPI, site: LiveSite) -> None:
             return Response(status_code=304, headers=headers)
         return FileResponse(path, media_type="audio/wav", headers=headers)
 
+    def other(request: Request) -> Response:
+        params = request.path_params
+        page = site.page(f"r/{params['run']}/bundle/{params['name'] or 'index.html'}")
+        return _not_found(site) if page is None else _response(page, request)
+
     def bundle(request: Request) -> Response:
         path = site.bundle(request.path_params["run"])
         if path is not None:
@@ -194,6 +216,7 @@ def _add_files(app: FastAPI, site: LiveSite) -> None:
     app.add_route("/audio/{run}/{competition}/{clip}/{signal}.wav", audio, methods=["GET", "HEAD"])
     app.add_route("/audio/{run}/{competition}/{clip}/{signal}.places.json", places, methods=["GET"])
     app.add_route(f"/r/{{run}}/{BUNDLE}", bundle, methods=["GET", "HEAD"])
+    add_record_files(app, site.record, other)
 
 
 def _add_pages(app: FastAPI, site: LiveSite) -> None:

@@ -51,7 +51,9 @@ from .round_chain import commitment_block, committed_block, write_committed
 from .round_checks import CheckedBundle, check_audio, check_bundle
 from .round_compare import Difference, check_not_two_of_one_signer, first_difference
 from .round_document import ROUND, OpenedRound, RoundDocument
+from .round_fetching import fetch_record
 from .round_making import RECORD, RoundRecord, round_record, write_record
+from .round_offering import OfferedRecord
 from .round_packing import Packed, bundle_bytes, has_record, write_bundle
 from .round_part import PROOF, BundlePart, BundlePlace, StorePlace, check_part, fetched_part, write_part
 from .round_store import BundleStore, open_store
@@ -117,6 +119,7 @@ __all__ = [
     "FeedbackFile",
     "FeedbackStore",
     "MetricDoc",
+    "OfferedRecord",
     "OpenedRound",
     "Packed",
     "PaidHotkey",
@@ -159,6 +162,7 @@ __all__ = [
     "executor_round",
     "explained_image",
     "feedback_of",
+    "fetch_record",
     "fetched_part",
     "find_runs",
     "first_difference",

@@ -71,9 +71,9 @@ def write_bundle(
         UsageError: the run has no record, the bundle would be larger than `max_bytes`, a file cannot be read or
             written, or the document is signed by another account.
     """
-    with closing(_opened(folder)) as record:
+    with closing(opened_record(folder)) as record:
         files = _texts(record, folder, account)
-        signals = _signals(record, folder) if audio else {}
+        signals = signals_of(record, folder) if audio else {}
         total = sum(map(len, files.values())) + sum(path.stat().st_size for path in signals.values())
         if total > max_bytes:
             raise UsageError(
@@ -102,7 +102,13 @@ def has_record(folder: Path) -> bool:
     return is_plain_file(folder / RECORD / "round.json")
 
 
-def _opened(folder: Path) -> RoundBundle:
+def opened_record(folder: Path) -> RoundBundle:
+    """The record in a run's folder, without its audio.
+
+    Raises:
+        UsageError: it has none.
+        BundleRefused: the record cannot be read.
+    """
     if not has_record(folder):
         raise UsageError(
             f"{folder} has no record of its round",
@@ -118,7 +124,7 @@ def _texts(record: RoundBundle, folder: Path, account: Account | None) -> dict[s
         files[COMMITTED] = record.store.read(COMMITTED)
     files |= {name: record.read(name) for name in sorted(record.document.files)}
     for competition in record.document.competitions:
-        if lines := list(_disclosed(record, folder, competition.id)):
+        if lines := list(disclosed_lines(record, folder, competition.id)):
             files[f"disclosed/{competition.id}.jsonl"] = b"".join(lines)
     return files
 
@@ -135,7 +141,7 @@ def _signed(record: RoundBundle, account: Account | None) -> bytes:
     return round_file(record.document, account).encode()
 
 
-def _disclosed(record: RoundBundle, folder: Path, competition: str) -> Iterator[bytes]:
+def disclosed_lines(record: RoundBundle, folder: Path, competition: str) -> Iterator[bytes]:
     """The lines of the set's present manifest that were hidden in the record, and are not any more."""
     hidden = {line.get("id") for line in record.manifest(competition) if "recipe_sha256" in line}
     path = folder / "sets" / competition / "manifest.jsonl"
@@ -146,8 +152,8 @@ def _disclosed(record: RoundBundle, folder: Path, competition: str) -> Iterator[
             yield f"{canonical_json(line)}\n".encode()
 
 
-def _signals(record: RoundBundle, folder: Path) -> dict[str, Path]:
-    """The WAV file of each signal that may be shown and that is still there, by digest."""
+def signals_of(record: RoundBundle, folder: Path) -> dict[str, Path]:
+    """The WAV file of each signal of the record that the run's folder has, by digest."""
     paths: dict[str, Path] = {}
     for line in record.clips():
         for role in ("clean", "degraded"):
@@ -210,10 +216,17 @@ def _encoded(signals: Mapping[str, Path]) -> Iterator[tuple[str, bytes, int]]:
     with ThreadPoolExecutor(_ENCODERS) as pool:
         for start in range(0, len(digests), _AHEAD):
             batch = digests[start : start + _AHEAD]
-            yield from pool.map(lambda digest: _stored(digest, signals[digest]), batch)
+            yield from pool.map(lambda digest: stored_signal(digest, signals[digest]), batch)
 
 
-def _stored(digest: str, path: Path) -> tuple[str, bytes, int]:
+def stored_signal(digest: str, path: Path) -> tuple[str, bytes, int]:
+    """The name of a signal in a bundle, its stored bytes, and its size as WAV.
+
+    Raises:
+        UsageError: the file is too large.
+        BundleRefused: it has other content than the digest says.
+        OSError: it cannot be read.
+    """
     if path.stat().st_size > MAX_AUDIO_BYTES:
         raise UsageError(
             f"{path} has more than {MAX_AUDIO_BYTES >> 20} MiB", "Leave out the audio with --no-audio."

@@ -102,7 +102,7 @@ def fetched_part(
         UsageError: the round has no such competition, clip or entry.
         BundleRefused: something is missing, too large, or not what the round document says.
     """
-    raw = _whole(place, "round.json", max_bytes_of("round.json") or 0)
+    raw = whole_file(place, "round.json", max_bytes_of("round.json") or 0)
     opened = read_round(raw, valid_signature)
     document = opened.document
     own = next((e for e in document.entries if entry in (e.entry, e.hotkey)), None)
@@ -113,7 +113,7 @@ def fetched_part(
     facts = next((c for c in document.competitions if c.id == chosen), None)
     if facts is None or (own is not None and own.competition != chosen):
         raise UsageError(f"The clip is in no competition {chosen[:60]!r}", _one_of(names, "--competition "))
-    index = json_object(INDEX, _named(place, opened, INDEX))
+    index = json_object(INDEX, named_file(place, opened, INDEX))
     lines = _lines(place, opened, "clips.jsonl", index, chosen)
     clip_proof = _proved(lines, clip, clip_leaf, facts.clips_root, f"the clips of {chosen}")
     files = {"round.json": raw}
@@ -212,17 +212,27 @@ def write_part(part: BundlePart, out: Path) -> None:
         ) from error
 
 
-def _named(place: BundlePlace, opened: OpenedRound, name: str) -> bytes:
+def named_file(place: BundlePlace, opened: OpenedRound, name: str) -> bytes:
+    """A file that the document names, with the digest that it says.
+
+    Raises:
+        BundleRefused: the document does not name it, it is missing, or it has other content.
+    """
     facts = opened.document.files.get(name)
     if facts is None:
         raise BundleRefused(f"The round document names no file {name}")
-    raw = _whole(place, name, facts.bytes)
+    raw = whole_file(place, name, facts.bytes)
     if hashlib.sha256(raw).hexdigest() != facts.sha256:
         raise BundleRefused(f"{name} was changed: its SHA-256 is not the one in the round document")
     return raw
 
 
-def _whole(place: BundlePlace, name: str, max_bytes: int) -> bytes:
+def whole_file(place: BundlePlace, name: str, max_bytes: int) -> bytes:
+    """A whole file of at most `max_bytes`.
+
+    Raises:
+        BundleRefused: there is none, or it is larger.
+    """
     raw = place.part(name, 0, max_bytes + 1)
     if raw is None:
         raise BundleRefused(f"There is no {name}")

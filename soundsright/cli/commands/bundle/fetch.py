@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from soundsright.cli.shared.options import ANY_PATH, option
-from soundsright.cli.shared.round_bundles import check_signer
+from soundsright.cli.shared.round_bundles import check_signer, is_address
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +67,6 @@ def _place(source: str, stack: ExitStack) -> BundlePlace:
     from soundsright.adapters.peers import WebFolder
     from soundsright.services.records import StorePlace, open_store
 
-    if source.startswith(("http://", "https://")):
+    if is_address(source):
         return stack.enter_context(closing(WebFolder(source)))
     return StorePlace(stack.enter_context(open_store(Path(source))))
