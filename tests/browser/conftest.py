@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from soundsright.adapters.peers import Hotkey
+from soundsright.services.replay import Depth, Sample
+from soundsright.services.rounds import Difference
+from tests.services.board.attestations import attested
+from tests.services.records.bundles import recorded_run
 from tests.services.records.executor_rows import always_valid, write_rounds
 from tests.services.records.runs import USUAL, Entrant, write_run
 
@@ -111,9 +116,21 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("runs") / "first", entrants, refused=[REFUSED])
 
 
+def replayed_run(folder: Path) -> Path:
+    """A signed round that two validators replayed, one with a difference."""
+    run = recorded_run(folder, Hotkey.of_seed("vera")).folder
+    attested(run, Hotkey.of_seed("wilma"))
+    attested(run, Hotkey.of_seed("wilma"), Depth.SCORE, sample=Sample(200, "0xab"))
+    difference = Difference("DENOISING_16000HZ", "decide", "shares", HOSTILE, HOSTILE_IMAGE)
+    attested(run, Hotkey.of_seed("xenia"), difference=difference)
+    attested(run, Hotkey.of_seed("yara"), changes={"bundle": "0" * 64})
+    return run
+
+
 @pytest.fixture(scope="session")
 def site(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of the static build on disk."""
+    from soundsright.adapters.peers import valid_signature
     from soundsright.services.board.build import build_site
     from soundsright.services.records import read_executor_rounds
     from soundsright.services.records.runs import find_runs, read_runs
@@ -121,7 +138,8 @@ def site(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     second = write_run(tmp_path_factory.mktemp("more") / "second", seed=8, clips=4)
     out = tmp_path_factory.mktemp("site")
     executor = read_executor_rounds(write_rounds(tmp_path_factory.mktemp("rounds")), valid_signature=always_valid)
-    build_site(read_runs(find_runs([second, run_folder])), out, audio_bytes=64 << 20, executor=executor)
+    runs = read_runs(find_runs([second, replayed_run(tmp_path_factory.mktemp("replayed")), run_folder]))
+    build_site(runs, out, audio_bytes=64 << 20, executor=executor, valid_signature=valid_signature)
     return out.as_uri() + "/"
 
 

@@ -20,6 +20,7 @@ PAGES = {
     "executor": "executor/index.html",
     "rounds": "history.html",
     "round": "r/first/index.html",
+    "replayed round": "r/run/index.html",
     "competition": COMPETITION + "index.html",
     "entry": COMPETITION + "e/1-alpine.html",
     "ears": COMPETITION + "ears.html#a=1-alpine&b=2-brook",

@@ -51,6 +51,7 @@ def build(*, out: Path, runs: tuple[Path, ...], executor: str | None, audio_mib:
 
     You can open the pages from the disk. They need no server. Give --run, --executor or both.
     """
+    from soundsright.adapters.peers import valid_signature
     from soundsright.cli.shared.executor_source import executor_history
     from soundsright.services.board import build_site
     from soundsright.services.records import find_runs, read_runs
@@ -68,7 +69,9 @@ def build(*, out: Path, runs: tuple[Path, ...], executor: str | None, audio_mib:
     if runs and all(run.doc is None for run in found_runs):
         names = ", ".join(map(str, runs))
         raise UsageError(f"There is no run to show in {names}", "Give the folder of a finished run.")
-    built = build_site(found_runs, out, audio_bytes=audio_mib << 20, executor=history)
+    built = build_site(
+        found_runs, out, audio_bytes=audio_mib << 20, executor=history, valid_signature=valid_signature
+    )
     for note in built.notes:
         click.echo(f"Note: {' '.join(note.split())}", err=True)
     silent = f"; {built.clips_silent} clips without audio" if built.clips_silent else ""
@@ -92,6 +95,7 @@ def serve(*, runs: tuple[Path, ...], executor: str | None, host: str, port: int,
     shows a running round, /emission what a validator pays, and /executor the images of an executor.
     Give --run, --executor or both.
     """
+    from soundsright.adapters.peers import valid_signature
     from soundsright.cli.shared.emission_watch import emission_in
     from soundsright.cli.shared.executor_source import PolledHistory
     from soundsright.cli.shared.round_watch import opened_watch
@@ -103,7 +107,8 @@ def serve(*, runs: tuple[Path, ...], executor: str | None, host: str, port: int,
     find_runs(runs)
     history = PolledHistory(executor) if executor else None
     feed = StatusFeed(runs, opened_watch, emission_in)
-    app = board_app(LiveSite(runs, live=True, executor=history), feed)
+    site = LiveSite(runs, live=True, executor=history, valid_signature=valid_signature)
+    app = board_app(site, feed)
     serve_app(app, host, port, "Leaderboard", limits=limits_of(connections), on_stop=feed.stop)
 
 

@@ -20,7 +20,7 @@ from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.services.board.pages import AudioAccess, ClipAddress, Site
 from soundsright.services.board.places import MAX_SIGNAL_BYTES, places_of
 from soundsright.services.drawing import Page, clips_by_spread, flac_bytes
-from soundsright.services.records import BUNDLE, REFERENCES, ExecutorHistory, Run, RunCompetition
+from soundsright.services.records import BUNDLE, REFERENCES, ExecutorHistory, Run, RunCompetition, ValidSignature
 from soundsright.services.rounds import read_wav
 
 MARKER = ".soundsright-leaderboard"
@@ -39,11 +39,17 @@ class BuiltSite:
 
 
 def build_site(
-    runs: Sequence[Run], out: Path, *, audio_bytes: int, executor: ExecutorHistory | None = None
+    runs: Sequence[Run],
+    out: Path,
+    *,
+    audio_bytes: int,
+    executor: ExecutorHistory | None = None,
+    valid_signature: ValidSignature | None = None,
 ) -> BuiltSite:
     """Write the site with at most `audio_bytes` of audio to `out`, a new or empty folder or an earlier build.
 
-    The files of an earlier build are replaced. With the rounds of an executor, the site has a page for them.
+    The files of an earlier build are replaced. With the rounds of an executor, the site has a page for them. With
+    `valid_signature`, the page of a round shows who signed its record and who replayed it.
 
     Raises:
         UsageError: the folder has other files, or cannot be written.
@@ -53,7 +59,9 @@ def build_site(
     notes: list[str] = []
     with_audio = _write_audio(runs, writer, audio_bytes, notes)
     audio_written = writer.total_bytes
-    site = Site(runs, AudioAccess("embedded", frozenset(with_audio)), executor=executor)
+    site = Site(
+        runs, AudioAccess("embedded", frozenset(with_audio)), executor=executor, valid_signature=valid_signature
+    )
     bundles = {f"r/{run.key}/{BUNDLE}": run.bundle for run in runs if run.bundle is not None}
     for path in site.paths():
         if path in bundles:

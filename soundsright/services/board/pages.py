@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from soundsright.services.board.executor_page import shown_executor
 from soundsright.services.board.log_line import log_line
+from soundsright.services.board.round_checks import round_checks
 from soundsright.services.drawing import (
     ASSETS,
     Frame,
@@ -41,6 +42,7 @@ from soundsright.services.records import (
     Run,
     RunCompetition,
     RunEntry,
+    ValidSignature,
     bundle_bytes,
     has_record,
     is_plain_file,
@@ -85,7 +87,10 @@ class OtherRound:
 
 
 class Site:
-    """The pages of some runs. `live` adds a link to the status page, `executor` a page of an executor's rounds."""
+    """The pages of some runs. `live` adds a link to the status page, `executor` a page of an executor's rounds.
+
+    With `valid_signature`, the page of a round shows who signed its record and who replayed it.
+    """
 
     def __init__(
         self,
@@ -94,8 +99,10 @@ class Site:
         *,
         live: bool = False,
         executor: ExecutorHistory | None = None,
+        valid_signature: ValidSignature | None = None,
     ) -> None:
         self._runs = tuple(runs)
+        self._valid_signature = valid_signature
         self._audio = audio
         self._executor = executor
         self._frame = Frame(live=live, has_executor=executor is not None)
@@ -171,6 +178,8 @@ class Site:
                     files=downloads,
                     whole_bundle=run.bundle is not None,
                     has_bundle=run.bundle is not None or has_record(run.folder),
+                    checks=round_checks(run.folder, self._valid_signature),
+                    is_served=self._audio.kind == "file",
                     log=log_line(run.folder),
                 )
             case [name] if name == BUNDLE and has_record(run.folder):

@@ -26,7 +26,15 @@ from soundsright.services.board.record_files import add_record_files
 from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.board.streams import Stream, Streams
 from soundsright.services.drawing import HEADERS, Frame, Page
-from soundsright.services.records import BUNDLE, ExecutorHistory, OfferedRecord, find_runs, read_runs, run_stamp
+from soundsright.services.records import (
+    BUNDLE,
+    ExecutorHistory,
+    OfferedRecord,
+    ValidSignature,
+    find_runs,
+    read_runs,
+    run_stamp,
+)
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -62,7 +70,8 @@ class CachedPage:
 class LiveSite:
     """The site of the runs below `paths`. It checks for new and changed runs at most every two seconds.
 
-    `executor` gives the rounds of an executor as they are now. It returns at once.
+    `executor` gives the rounds of an executor as they are now. It returns at once. With `valid_signature`, the page
+    of a round shows who signed its record and who replayed it.
     """
 
     def __init__(
@@ -71,11 +80,13 @@ class LiveSite:
         *,
         live: bool,
         executor: Callable[[], ExecutorHistory] | None = None,
+        valid_signature: ValidSignature | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._paths = tuple(paths)
         self._live = live
         self._executor = executor
+        self._valid_signature = valid_signature
         self.has_executor = executor is not None
         self._now = now
         self._lock = threading.Lock()
@@ -154,7 +165,13 @@ class LiveSite:
             self._stamp = stamp
             self._pages.clear()
             self._records.clear()
-            self.site = Site(read_runs(folders), AudioAccess("file"), live=self._live, executor=history)
+            self.site = Site(
+                read_runs(folders),
+                AudioAccess("file"),
+                live=self._live,
+                executor=history,
+                valid_signature=self._valid_signature,
+            )
 
 
 def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:

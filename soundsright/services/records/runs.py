@@ -34,6 +34,8 @@ LOG_PROOF = "log.json"
 REFERENCES = ("clean", "degraded")
 _MODEL_OF_UNPROCESSED = "unprocessed/degraded-input@"
 _NOTES = 20
+_CHECKS = ("bundle/round.json", "bundle/committed.json", "attestations")
+"""What the page of a round shows beside its results. A folder's time changes with the files in it."""
 
 
 @dataclass(frozen=True)
@@ -284,9 +286,9 @@ def run_of(
 
 
 def run_stamp(folder: Path) -> tuple[int, ...]:
-    """Numbers that change whenever a run's files are written again."""
+    """Numbers that change whenever a run's files are written again, or what others attest of it."""
     stamp: list[int] = []
-    for name in ("results.json", "scores.jsonl", BUNDLE, LOG_PROOF):
+    for name in ("results.json", "scores.jsonl", BUNDLE, LOG_PROOF, *_CHECKS):
         try:
             status = (folder / name).stat()
         except OSError:

@@ -1,4 +1,5 @@
 from .attestation import REPLAY, attestation_facts
+from .attestations import Attestation, FoundAttestations, open_attestation, read_attestations
 from .bundle_audio import ON_RECORD, Listening, listening
 from .deciding import decided_again, record_of_bundle
 from .matching import LEAST_AGREEMENT_DB
@@ -11,8 +12,10 @@ __all__ = [
     "LEAST_AGREEMENT_DB",
     "ON_RECORD",
     "REPLAY",
+    "Attestation",
     "CheckedScore",
     "Depth",
+    "FoundAttestations",
     "Listening",
     "ReplayReport",
     "RunPorts",
@@ -22,7 +25,9 @@ __all__ = [
     "decided_again",
     "line_of",
     "listening",
+    "open_attestation",
     "pairs_of",
+    "read_attestations",
     "read_checked",
     "record_of_bundle",
     "run_again",

@@ -8,7 +8,7 @@ from typing import Any
 from soundsright.services.records import DocumentKind, OpenedRound, scoring_versions
 from soundsright.services.replay.report import ReplayReport
 
-REPLAY = DocumentKind("attestation of a replay", "soundsright.replay/1")
+REPLAY = DocumentKind("replay attestation", "soundsright.replay/1")
 _MAX_TEXT = 400
 """Characters of a value that differs: a bundle of a stranger must not make an attestation long."""
 

@@ -43,6 +43,12 @@
     });
   }
 
+  // A command to copy names the address at which the reader found this page.
+  for (const code of document.querySelectorAll("code[data-here]")) {
+    const here = new URL(".", location.href).href.replace(/\/$/, "");
+    code.textContent = code.textContent.replace("ADDRESS", () => here);
+  }
+
   for (const table of document.querySelectorAll("table.board")) {
     const status = table.closest(".wide").nextElementSibling;
     let picked = null;
