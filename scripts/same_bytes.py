@@ -1,13 +1,14 @@
 """Prints digests of sets, scores and decisions, which must be the same on every machine.
 
-    python scripts/same_bytes.py [--small] [--bits] [--record]
+    python scripts/same_bytes.py [--small] [--bits] [--record | --record-golden-clips]
 
 It draws small sets for each task and rate, scores answers to their clips with every metric that can decide, scores
 answers to given recordings, and decides rounds on these scores and on drawn ones under every ruleset. WAV files and
-shares must be equal to the last bit. Scores are compared after rounding to `DECIMALS` decimals, and the statistics
+shares must be equal to the last bit. Scores are compared as rounds decide on them, and the statistics
 of decisions to nine digits. `--small` draws one clip of each set. `--bits` adds the values before rounding, to find
 a difference before it matters. `--record` writes `tests/golden/same_bytes.json`, which `make cross` compares with
-other processors.
+other processors, and the digests of the golden clips, by which every validator checks its own machine.
+`--record-golden-clips` writes only these.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask  # noqa
 from soundsright.data.render import Rendered, clip_rng, render  # noqa: E402
 from soundsright.metrics import floors, score_clip  # noqa: E402
 from soundsright.ranking import decide  # noqa: E402
+from soundsright.services import self_check  # noqa: E402
+from soundsright.services.rounds import DECIDED_DECIMALS  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden" / "same_bytes.json"
-DECIMALS = 6
 METRICS = ("PESQ_WB", "PESQ_NB", "STOI", "ESTOI", "SI_SDR", "SI_SIR", "SI_SAR")
 RATES_HZ = (16_000, 48_000)
 SEED = 20
@@ -169,7 +171,7 @@ def _digest(value: Any) -> str:
 
 
 def rounded(scores: Mapping[str, float]) -> dict[str, float]:
-    return {metric: round(score, DECIMALS) for metric, score in scores.items()}
+    return {metric: round(score, DECIDED_DECIMALS) for metric, score in scores.items()}
 
 
 def drawn(small: bool) -> dict[str, dict[str, Any]]:
@@ -222,8 +224,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Print digests that must be the same on every machine.")
     parser.add_argument("--small", action="store_true", help="draw one clip of each set, and skip drawn scores")
     parser.add_argument("--bits", action="store_true", help="add the values before rounding")
-    parser.add_argument("--record", action="store_true", help=f"write {GOLDEN.relative_to(ROOT)}")
+    parser.add_argument("--record", action="store_true", help="write all recorded digests")
+    parser.add_argument(
+        "--record-golden-clips", action="store_true", help=f"write {self_check.GOLDEN.relative_to(ROOT)}"
+    )
     chosen = parser.parse_args()
+    if chosen.record or chosen.record_golden_clips:
+        golden = json.dumps(self_check.measured(), indent=1, sort_keys=True)
+        self_check.GOLDEN.write_text(golden + "\n", encoding="utf-8")
+    if chosen.record_golden_clips:
+        return
     text = json.dumps(digests(small=chosen.small, bits=chosen.bits), indent=0, sort_keys=True)
     if chosen.record:
         GOLDEN.write_text(text + "\n", encoding="utf-8")

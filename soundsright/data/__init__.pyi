@@ -6,6 +6,7 @@ from .corpora import FULL_BAND_HZ, Corpus
 from .counts import sharing_line
 from .directories import Listing, noise_listing, rir_listing, speech_listing
 from .encoding import SetFormat, Subtype, pcm16_file
+from .golden import golden_clips, library_traces
 from .installed import PRIVATE_MARK, corpus_folder, installed_corpora
 from .jobs import SetJob, SetReport
 from .levels import SILENT_DB, active_level
@@ -17,6 +18,7 @@ from .passages import LONGEST_PASSAGE_CHARS, passage
 from .reading import read_set
 from .recipe import PUBLISHED_RECIPE, AnySetTask, SetRecipe, SetTask
 from .recordings import Recording, RecordingSet
+from .render import Rendered
 from .sentences import sentence
 from .spectrum import bandwidth_hz
 from .splits import Split, split_of
@@ -44,6 +46,7 @@ __all__ = [
     "Recording",
     "RecordingSet",
     "RemoteFile",
+    "Rendered",
     "SetFormat",
     "SetJob",
     "SetRecipe",
@@ -63,8 +66,10 @@ __all__ = [
     "draw_clips",
     "facts_of",
     "generate_set",
+    "golden_clips",
     "groups_of",
     "installed_corpora",
+    "library_traces",
     "measured_share",
     "noise_listing",
     "passage",

@@ -86,7 +86,8 @@ def test_a_machine_that_is_ready_passes_every_check_and_is_not_changed(
     before = content_of(machine)
     found = checked()
     assert failures(found) == {}
-    names = ["keys", "chain", "clock", "rules", "engine", "database", "counters", "buckets", "executor"]
+    names = ["keys", "chain", "clock", "rules", "libraries", "engine", "database"]
+    names += ["counters", "buckets", "executor"]
     assert list(found) == names
     assert VICTOR.address in found["keys"][1]
     assert ruleset_by_name("soundsright-v5").digest in found["rules"][1]

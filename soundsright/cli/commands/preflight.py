@@ -34,9 +34,9 @@ def command(env_file: Path | None, as_json: bool, timeout_s: float, rules_digest
     soundsright preflight
     soundsright preflight --json
 
-    It checks keys, chain, clock, rules, engine, database, counters, buckets and the executor's services, with the
-    settings of `soundsright validator`. It prints one line for each, with what to do, and writes nothing. Exit code
-    1 means that a check failed.
+    It checks keys, chain, clock, rules, libraries, engine, database, counters, buckets and the executor's services,
+    with the settings of `soundsright validator`. It prints one line for each, with what to do, and writes nothing.
+    Exit code 1 means that a check failed.
     """
     from soundsright.cli.shared.preflight_checks import Preflight, findings, merged_variables
 

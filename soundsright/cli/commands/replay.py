@@ -118,8 +118,10 @@ def command(
     """
     from soundsright.adapters.peers import Hotkey, valid_signature
     from soundsright.services.records import check_bundle, open_bundle
+    from soundsright.services.self_check import check_machine
 
     _check_options(depth, sampling, kept)
+    check_machine()
     settings = settings_from(Settings, flags, env_file)
     account = None if attestation is None else Hotkey.read(settings.hotkey_file)
     with open_bundle(path, valid_signature=valid_signature) as bundle:

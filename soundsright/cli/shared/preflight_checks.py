@@ -52,6 +52,7 @@ class Preflight:
             "chain": self.chain,
             "clock": self.clock,
             "rules": self.rules,
+            "libraries": self.libraries,
             "engine": self.engine,
             "database": self.database,
             "counters": self.counters,
@@ -105,6 +106,12 @@ class Preflight:
             )
         check_services(self.settings, organiser.emission)
         return f"{self.settings.soundsright_ruleset} has the digest {digest}"
+
+    def libraries(self) -> str:
+        """Draw and score the golden clips, as the validator does before it judges."""
+        from soundsright.services.self_check import check_machine
+
+        return check_machine()
 
     def engine(self) -> str:
         from soundsright.cli.shared.opening import opened_sandbox, sandbox_choice

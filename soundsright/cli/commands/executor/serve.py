@@ -59,12 +59,14 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
     from soundsright.cli.shared.executor_services import ServiceHotkeys, check_own_hotkey
     from soundsright.cli.shared.opening import opened_service
     from soundsright.library import organiser_of
+    from soundsright.services.self_check import check_machine
 
     settings = settings_from(ExecutorSettings, flags, env_file)
     if not settings.subnet_api_url:
         raise UsageError("SUBNET_API_URL is empty", "Give the address of the coordinator, as http://HOST:PORT.")
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     _check_competitions(settings, organiser)
+    check_machine()
     with opened_service(settings) as (account, chain):
         hotkeys = ServiceHotkeys(settings, chain)
         check_own_hotkey(account.address, hotkeys.executor, setting="EXECUTOR_API_HOTKEY", service="executor")

@@ -84,6 +84,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     """
     from soundsright.cli.shared.opening import opened_service
     from soundsright.library import organiser_of
+    from soundsright.services.self_check import check_machine
     from soundsright.services.validator import check_account
 
     settings = settings_from(ValidatorSettings, flags, env_file)
@@ -93,6 +94,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, **flags: Any) -
     check_burn_hotkey(settings)
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     _check_shares(settings, organiser)
+    check_machine()
     with opened_service(settings) as (account, chain):
         check_account(chain, account.address, sets_weights=not dry_run)
         _serve(settings, organiser, chain, account, poll_s=poll_s, dry_run=dry_run)
