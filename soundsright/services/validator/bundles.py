@@ -64,6 +64,10 @@ class BundleKeeper:
         folder = self._folder_of(round_id)
         try:
             sha256 = self._written_before(folder, round_id)
+        except UsageError as error:
+            self._health.problem("bundle", str(error))
+            return
+        try:
             if sha256 is None:
                 record = round_record(outcome, results_of(outcome), scores_of(outcome), self._state, folder)
                 sha256 = write_record(record, folder, self._account)
@@ -94,13 +98,24 @@ class BundleKeeper:
         self._committed = round_id
 
     def _written_before(self, folder: Path, round_id: str) -> str | None:
-        """The SHA-256 of a document that was signed before the process ended; None if there is none."""
+        """The SHA-256 of a document that was signed before the process ended; None if there is none.
+
+        Raises:
+            UsageError: there is one that cannot be read. Then nobody knows what was signed.
+        """
+        path = folder / RECORD / "round.json"
         try:
+            path.stat()
             with open_bundle(folder / RECORD) as bundle:
                 own = bundle.opened.signer == self._account.address and bundle.document.round.id == round_id
                 return bundle.opened.sha256 if own else None
-        except (UsageError, BundleRefused):
+        except FileNotFoundError:
             return None
+        except (OSError, UsageError, BundleRefused) as error:
+            raise UsageError(
+                f"Round {round_id} is not signed again, because {path} cannot be read ({error})",
+                "Check the disk. This round stays without a commitment.",
+            ) from error
 
     def _commit(self, round_id: str, sha256: str) -> bool:
         """Commit to the document, and record the block. Returns whether the chain has the commitment."""

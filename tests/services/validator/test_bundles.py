@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +101,38 @@ def test_a_document_that_was_written_before_the_process_ended_is_kept(tmp_path: 
     again.keeper.record(again.outcome)
     assert (again.subnet.folder / "run/bundle/round.json").read_text() == text
     assert again.sha256() == bench.sha256()
+
+
+@pytest.mark.parametrize("harm", ["damaged", "directory", "unreadable"])
+def test_a_document_that_cannot_be_read_is_not_signed_a_second_time(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """Two signed documents of one round would convict this validator, and nobody knows what the first one says."""
+    bench.keeper.record(bench.outcome)
+    again = Bench(tmp_path / "again")
+    document = again.subnet.folder / "run/bundle/round.json"
+    shutil.copytree(bench.subnet.folder / "run/bundle", document.parent)
+    if harm == "damaged":
+        document.write_text(document.read_text()[:-40])
+    elif harm == "directory":
+        document.unlink()
+        document.mkdir()
+    else:
+        stat = os.stat
+
+        def fails(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+            if str(path).endswith("round.json"):
+                raise OSError(errno.EIO, "Input/output error")
+            return stat(path, *args, **kwargs)
+
+        monkeypatch.setattr(os, "stat", fails)
+    before = document.read_bytes() if harm == "damaged" else b""
+    again.keeper.record(again.outcome)
+    assert steps.read(again.subnet.state, ROUND_ID, steps.BUNDLE) is None
+    assert f"Round {ROUND_ID} is not signed again" in again.problem()
+    assert "round.json" in again.problem()
+    if harm == "damaged":
+        assert document.read_bytes() == before
 
 
 def test_a_commitment_that_was_written_before_the_process_ended_is_found(bench: Bench) -> None:
