@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from soundsright.core.canonical import canonical_json
@@ -67,7 +67,7 @@ class ResultsCheck:
 
     @property
     def basis(self) -> str:
-        """The SHA-256 of this validator's choice, recordings and speech.
+        """The SHA-256 of this validator's choice, recordings, speech and schedule.
 
         Raises:
             UsageError: there is no corpus, or it cannot be read.
@@ -77,7 +77,9 @@ class ResultsCheck:
             "pays_on_public": self.pays_on_public,
             "corpus": material_digest(self.material),
             "is_private": self.material.is_private,
+            "noise": self.material.noise,
             "speech": None if speech is None else dict(speech.facts),
+            "schedule": None if self.schedule is None else asdict(self.schedule),
             "draws": self.redrawing is not None,
         }
         return hashlib.sha256(canonical_json(facts).encode()).hexdigest()

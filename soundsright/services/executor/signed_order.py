@@ -30,9 +30,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Checked:
-    """A round whose results were computed again: its rows from best to last, and the verdict."""
+    """A round whose results were computed again: its rows from best to last, and the verdict on that basis."""
 
     round_id: str
+    basis: str
     rows: tuple[ImageRow, ...]
     verdict: Verdict
 
@@ -94,8 +95,8 @@ class SignedOrder:
 
     def _round(self, round_id: str) -> _Checked:
         """The round, computed again from its signed results unless it is the last one that was."""
-        last = self._last
-        if last is not None and last.round_id == round_id:
+        last, basis = self._last, self.check.basis
+        if last is not None and (last.round_id, last.basis) == (round_id, basis):
             return last
         raw = self.table.results(round_id)
         if raw is None:
@@ -114,7 +115,6 @@ class SignedOrder:
             raise bad_table(f"round {round_id} cannot be computed again ({str(error)[:200]})") from error
         if again.differences:
             raise bad_table(f"round {round_id}: {again.differences[0]}")
-        basis = self.check.basis
         if newest is not None and (newest.results_sha256, newest.basis) == (sha256, basis):
             verdict = Verdict(newest.reason, newest.sentence)
         else:
@@ -123,7 +123,7 @@ class SignedOrder:
             _log.warning("%s", verdict.sentence, extra={"action": "round_unpaid", "reason": verdict.reason})
         seed_block = results.challenge.seed_block
         self.seen.keep(SeenRound(round_id, seed_block, sha256, basis, verdict.reason, verdict.sentence))
-        self._last = _Checked(round_id, again.rows, verdict)
+        self._last = _Checked(round_id, basis, again.rows, verdict)
         return self._last
 
     def _check_order(self, results: RoundResults, sha256: str, newest: SeenRound | None) -> None:

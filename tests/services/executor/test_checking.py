@@ -212,6 +212,9 @@ def test_a_set_that_does_not_follow_from_the_seed_is_not_paid(world: World) -> N
 def test_another_choice_or_another_corpus_gives_another_basis(world: World, private: Material) -> None:
     materials = (None, private, Material(speech=Speech()), Material(speech=Speech("2")))
     checks = [world.check(each) for each in materials] + [world.check(pays_on_public=True)]
+    # A wrong time of day decides for other recordings of a private corpus. To correct it must count.
+    checks += [replace(world.check(), schedule=Schedule(time, every_days=1)) for time in (0, 3_600)]
+    checks += [world.check(Material(noise="recordings"))]
     assert len({check.basis for check in checks}) == len(checks)
     assert world.check().basis == world.check().basis
 

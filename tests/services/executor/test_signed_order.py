@@ -153,6 +153,14 @@ def test_a_round_is_checked_once_also_over_a_restart(scene: Scene) -> None:
     assert scene.check.calls == 3
 
 
+def test_a_round_is_checked_again_when_the_recordings_change_under_a_running_validator(scene: Scene) -> None:
+    order = scene.order()
+    scene.check.verdict = Verdict("public_corpus", "Nobody is paid")
+    assert order(scene.tables[1]) == ()
+    scene.check.basis, scene.check.verdict = "the corpus was copied here", Verdict()
+    assert order(scene.tables[1]) == ("Aa", "Bb")
+
+
 def test_what_could_not_be_checked_is_not_taken_as_seen(scene: Scene) -> None:
     check = scene.check
 
