@@ -29,15 +29,21 @@ _DEPTHS = {
     Depth.RUN: "answers, scores, decisions and weights",
 }
 _ORDER = tuple(_DEPTHS)
+RESULTS = {False: "different", True: "same", None: "not checked"}
+"""The word for a result, in the order in which results count. Nothing of a bundle without audio can be scored."""
+_RANK = tuple(RESULTS)
 _SHOWN_NOTES = 10
 
 
 @dataclass(frozen=True)
 class Replay:
-    """One replay of a validator. `difference` is a sentence, empty if all is the same; `sample` is a phrase."""
+    """One replay of a validator. `result` is a key of `RESULTS`.
+
+    `difference` is a sentence, empty if there is none, and `sample` a phrase.
+    """
 
     depth: str
-    same: bool
+    result: str
     checked: str
     unchecked: int
     difference: str
@@ -46,7 +52,7 @@ class Replay:
 
 @dataclass(frozen=True)
 class Badge:
-    """The replays of one validator, the one that counts first: a difference before none, then the deepest.
+    """The replays of one validator, the one that counts first: a difference, otherwise the deepest.
 
     `uid` is its uid when entries closed; None if it was not registered.
     """
@@ -57,9 +63,9 @@ class Badge:
     replays: tuple[Replay, ...]
 
     @property
-    def same(self) -> bool:
-        """Whether no replay of this validator found a difference."""
-        return self.replays[0].same
+    def result(self) -> str:
+        """The result that counts."""
+        return self.replays[0].result
 
 
 @dataclass(frozen=True)
@@ -141,13 +147,18 @@ def _badges(
         Badge(signer, uids.get(signer), signer == opened.signer, _replays(own)) for signer, own in by_signer.items()
     ]
     # Registered validators first: anyone can make a key and sign.
-    return tuple(sorted(badges, key=lambda b: (b.uid is None, b.same, b.uid or 0, b.signer)))
+    return tuple(sorted(badges, key=lambda b: (b.uid is None, b.result, b.uid or 0, b.signer)))
 
 
 def _replays(attestations: Iterable[Attestation]) -> tuple[Replay, ...]:
     ordered = sorted(
         attestations,
-        key=lambda a: (a.facts.same, -_ORDER.index(a.facts.depth), a.facts.sample is not None, a.sha256),
+        key=lambda a: (
+            _RANK.index(a.facts.same),
+            -_ORDER.index(a.facts.depth),
+            a.facts.sample is not None,
+            a.sha256,
+        ),
     )
     return tuple(_replay(each) for each in ordered)
 
@@ -157,7 +168,7 @@ def _replay(attestation: Attestation) -> Replay:
     sample = facts.sample
     return Replay(
         depth=_DEPTHS[facts.depth],
-        same=facts.same,
+        result=RESULTS[facts.same],
         checked=", ".join(f"{number} {what}" for what, number in facts.checked.items()),
         unchecked=len(facts.unchecked),
         difference="" if facts.difference is None else facts.difference.sentence,

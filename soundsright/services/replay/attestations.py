@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from soundsright.core.errors import RequestRefused, printable
 from soundsright.services.records import (
@@ -71,6 +80,8 @@ class SampleFacts(_Part):
 class ReplayFacts(_Part):
     """What an attestation says. `bundle` is the SHA-256 of the round document.
 
+    `same` is None if nothing of the depth was checked.
+
     Raises:
         ValidationError: `same` contradicts `difference`.
     """
@@ -80,7 +91,7 @@ class ReplayFacts(_Part):
     bundle: _Sha256
     bundle_signer: ShortText | None
     depth: Depth
-    same: bool
+    same: StrictBool | None
     difference: DifferenceFacts | None
     checked: Annotated[dict[ShortText, Annotated[int, Field(ge=0, le=100_000_000)]], Field(max_length=100)]
     unchecked: Annotated[tuple[UncheckedFacts, ...], Field(max_length=10_000)]
@@ -89,7 +100,7 @@ class ReplayFacts(_Part):
 
     @model_validator(mode="after")
     def _check_result(self) -> ReplayFacts:
-        if self.same != (self.difference is None):
+        if (self.same is False) != (self.difference is not None):
             raise ValueError("same contradicts difference")
         return self
 

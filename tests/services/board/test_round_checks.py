@@ -74,8 +74,8 @@ def test_each_validator_has_a_badge_with_its_depth_and_result(folder: Path) -> N
     attested(folder, XENIA, Depth.DECIDE, difference=DIFFERENT)
     badges = {badge.signer: badge for badge in checks(folder).badges}
     wilma, xenia = badges[WILMA.address], badges[XENIA.address]
-    assert (wilma.same, wilma.replays[0].depth) == (True, "scores, decisions and weights")
-    assert (xenia.same, len(xenia.replays)) == (False, 2)
+    assert (wilma.result, wilma.replays[0].depth) == ("same", "scores, decisions and weights")
+    assert (xenia.result, len(xenia.replays)) == ("different", 2)
     shown = page(folder)
     assert "<script>owned" not in shown
     text = text_of(shown)
@@ -111,6 +111,7 @@ def test_registered_validators_come_first_and_the_signer_is_told_apart(folder: P
     ("changes", "problem"),
     [
         ({"same": False}, "same contradicts difference"),
+        ({"same": "yes"}, "same"),
         ({"depth": "guess"}, "depth"),
         ({"bundle": "0" * 63}, "bundle"),
         ({"checked": {"scores": -1}}, "checked"),
@@ -165,6 +166,13 @@ def test_a_record_that_was_changed_is_not_shown_as_signed(folder: Path) -> None:
     text = text_of(page(folder))
     assert "The record of this round is damaged, or its signature is wrong" in text
     assert "signed by" not in text
+
+
+def test_a_replay_that_could_check_nothing_is_not_called_the_same(folder: Path) -> None:
+    attested(folder, WILMA, Depth.SCORE, changes={"same": None})
+    assert [badge.result for badge in checks(folder).badges] == ["not checked"]
+    attested(folder, WILMA, Depth.DECIDE, changes={"same": True})
+    assert [badge.result for badge in checks(folder).badges] == ["same"]
 
 
 def test_a_proof_of_another_document_is_named(folder: Path) -> None:
