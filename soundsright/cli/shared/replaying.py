@@ -76,7 +76,7 @@ def scored(
     from soundsright.adapters.sandboxes import usable_cpus
     from soundsright.cli.shared.packages import check_packages
     from soundsright.metrics import warm_up
-    from soundsright.services.replay import ON_RECORD, decided_again, listening, scored_again
+    from soundsright.services.replay import ON_RECORD, clips_again, decided_again, listening, scored_again
 
     check_packages(("numba", "pesq", "psutil"))
     with (
@@ -84,7 +84,11 @@ def scored(
         closing(ProcessPool(workers or len(usable_cpus()), warm_up=warm_up)) as pool,
         ProgressLine("Scored {done} of {total} results, {left} left") as progress,
     ):
-        report = scored_again(bundle, wanted.chosen, pool, earlier=earlier, keep=keep, progress=progress)
+        clips = clips_again(bundle, wanted.chosen)
+        if not clips.is_same:
+            return merged(and_unchecked(decided, ON_RECORD), clips, wanted.sample)
+        scores = scored_again(bundle, wanted.chosen, pool, earlier=earlier, keep=keep, progress=progress)
+        report = merged(clips, scores)
         if not report.is_same:
             return merged(and_unchecked(decided, ON_RECORD), report, wanted.sample)
         audio = listening(bundle, wanted.every, pool, sampled=wanted.sample is not None)

@@ -27,9 +27,12 @@ from soundsright.services.records.round_audio import wav_of
 from soundsright.services.records.round_document import OpenedRound, RoundDocument, read_round
 from soundsright.services.records.round_store import BundleStore, audio_name, open_store
 from soundsright.services.records.signed import ValidSignature
+from soundsright.services.rounds import recipe_sha256
 
 MAX_LINE_BYTES = 32 << 20
 """The step with the sketches of all models is one line."""
+
+_NOT_RECIPE = ("id", "digest", "degraded_sha256", "recipe_sha256", "salt")
 
 
 class RoundBundle:
@@ -128,6 +131,27 @@ class RoundBundle:
         """The lines of the manifest of a set."""
         return self.lines(f"sets/{competition}/manifest.jsonl")
 
+    def disclosed(self, competition: str) -> dict[str, dict[str, Any]]:
+        """The recipes by clip id that were withheld when the round ended, and were published later.
+
+        Each has the salted digest that the signer gave before.
+        """
+        name = f"disclosed/{competition}.jsonl"
+        if name not in self.store.sizes:
+            return {}
+        signed = {line["clip"]: line["recipe"] for line in self.clips() if line["competition"] == competition}
+        recipes: dict[str, dict[str, Any]] = {}
+        for line in json_lines(name, self.store.read(name)):
+            clip, salt = str(line.get("id")), line.get("salt")
+            if clip not in signed or not isinstance(salt, str) or clip in recipes:
+                raise BundleRefused(f"{name}: a line is not that of a clip")
+            recipes[clip] = recipe_of(line)
+            if recipe_sha256(recipes[clip], salt) != signed[clip]:
+                raise BundleRefused(
+                    f"{name}: the recipe of clip {clip[:60]} has not the digest in clips.jsonl, which was signed"
+                )
+        return recipes
+
     def has_audio(self, sha256: str) -> bool:
         """Whether the bundle has the audio with that digest."""
         return self._kind_of(sha256) is not None
@@ -185,6 +209,11 @@ def json_lines(name: str, raw: bytes) -> Iterator[dict[str, Any]]:
         if len(line) > MAX_LINE_BYTES:
             raise BundleRefused(f"{name}, line {number}: longer than {MAX_LINE_BYTES >> 20} MiB")
         yield json_object(f"{name}, line {number}", line)
+
+
+def recipe_of(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe in a line of a manifest, without the digests beside it."""
+    return {name: value for name, value in line.items() if name not in _NOT_RECIPE}
 
 
 def _with_texts(name: str, lines: Iterator[dict[str, Any]], fields: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:

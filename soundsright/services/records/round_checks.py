@@ -16,7 +16,7 @@ from soundsright.core.audio import digest_of_digests
 from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.core.schedule import seed_of_round
-from soundsright.services.records.round_bundle import RoundBundle, json_lines
+from soundsright.services.records.round_bundle import RoundBundle, recipe_of
 from soundsright.services.records.round_document import EntryFacts, RoundDocument, SetFacts
 from soundsright.services.records.round_leaves import answer_leaf, clip_leaf, recipes_digest, root_of, score_leaf
 from soundsright.services.records.round_making import COMMITTED
@@ -25,7 +25,6 @@ from soundsright.services.records.round_steps import snapshot_facts
 from soundsright.services.rounds import recipe_sha256, steps
 
 Line = Mapping[str, Any]
-_NOT_RECIPE = ("id", "digest", "degraded_sha256", "recipe_sha256", "salt")
 
 
 @dataclass(frozen=True)
@@ -129,12 +128,8 @@ def _check_manifest(facts: SetFacts, lines: Sequence[Line], clips: Mapping[str, 
         raise BundleRefused(f"The manifest of {facts.id} has other clips than clips.jsonl")
     _same(digest_of_digests(digests), facts.set_digest, f"the digest of the set of {facts.id}")
     for line in lines:
-        recipe = line.get("recipe_sha256") or recipe_sha256(_recipe(line), "")
+        recipe = line.get("recipe_sha256") or recipe_sha256(recipe_of(line), "")
         _same(recipe, clips[line["id"]]["recipe"], f"the recipe of clip {line['id']} of {facts.id}")
-
-
-def _recipe(line: Line) -> dict[str, Any]:
-    return {name: value for name, value in line.items() if name not in _NOT_RECIPE}
 
 
 def _checked_answers(bundle: RoundBundle, clips: Mapping[str, Mapping[str, Line]]) -> dict[str, dict[str, Line]]:
@@ -265,16 +260,8 @@ def _check_results(bundle: RoundBundle) -> None:
 def _checked_disclosed(bundle: RoundBundle, clips: Mapping[str, Mapping[str, Line]]) -> set[tuple[str, str]]:
     """The clips that were hidden in the record, and whose recipes were published after."""
     disclosed: set[tuple[str, str]] = set()
-    for competition, own in clips.items():
-        name = f"disclosed/{competition}.jsonl"
-        if name not in bundle.store.sizes:
-            continue
-        for line in json_lines(name, bundle.store.read(name)):
-            clip, salt = str(line.get("id")), line.get("salt")
-            if clip not in own or not isinstance(salt, str) or (competition, clip) in disclosed:
-                raise BundleRefused(f"{name}: a line is not that of a clip")
-            _same(recipe_sha256(_recipe(line), salt), own[clip]["recipe"], f"{name}: the recipe of clip {clip}")
-            disclosed.add((competition, clip))
+    for competition in clips:
+        disclosed |= {(competition, clip) for clip in bundle.disclosed(competition)}
     return disclosed
 
 

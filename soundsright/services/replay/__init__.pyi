@@ -1,6 +1,7 @@
 from .attestation import REPLAY, attestation_facts
 from .attestations import Attestation, FoundAttestations, open_attestation, read_attestations
 from .bundle_audio import ON_RECORD, Listening, listening
+from .clips import clips_again
 from .deciding import decided_again, record_of_bundle
 from .matching import LEAST_AGREEMENT_DB
 from .plan import ScoredPair, pairs_of, sampled
@@ -22,6 +23,7 @@ __all__ = [
     "Sample",
     "ScoredPair",
     "attestation_facts",
+    "clips_again",
     "decided_again",
     "line_of",
     "listening",

@@ -99,7 +99,9 @@ def _recorded_set(bundle: RoundBundle, competition: str, lines: Iterable[ScoreLi
         if labels.setdefault(line.id, line.groups) != line.groups:
             raise BundleRefused(f"scores.jsonl: {competition}: two lines of the clip {line.id} have other groups")
     unprocessed = results.pop(UNPROCESSED)
-    return RecordedSet(digests, recipes, _groups(labels), unprocessed, results, _stops(bundle.results, competition))
+    stops, hidden = _stops(bundle.results, competition), set(digests).difference(recipes)
+    recipes |= bundle.disclosed(competition)
+    return RecordedSet(digests, recipes, _groups(labels), unprocessed, results, stops, hidden)
 
 
 def _result(line: ScoreLine) -> ClipResult:

@@ -84,6 +84,11 @@ def sampled(
     return tuple(sorted(pairs, key=place)[:count])
 
 
+def disclosed_clips(bundle: RoundBundle) -> frozenset[tuple[str, str]]:
+    """The competition and the id of each clip whose recipe was withheld when the round ended, and is shown now."""
+    return frozenset((c.id, clip) for c in bundle.document.competitions for clip in bundle.disclosed(c.id))
+
+
 def entry_ids_of(bundle: RoundBundle) -> Mapping[tuple[str, str], str]:
     """The ids of entries by competition and hotkey."""
     entries = steps.RoundSteps(bundle.document.round.id, bundle.steps()).get(steps.ENTRIES)

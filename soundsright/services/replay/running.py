@@ -25,6 +25,7 @@ from soundsright.core.results import Failure
 from soundsright.core.schedule import seed_of_round
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.records import RoundBundle
+from soundsright.services.replay.clips import set_of_bundle
 from soundsright.services.replay.deciding import UNPROCESSED, record_of_bundle
 from soundsright.services.replay.matching import LEAST_AGREEMENT_DB, match_of, samples_of
 from soundsright.services.replay.plan import ScoredPair
@@ -130,9 +131,8 @@ def _redrawn(
 ) -> ClipSet | None:
     """The set, drawn again from the seed. None if it cannot be drawn here, or differs."""
     plan, name = record.round_plan, competition.id
-    if record.plan.get("corpus_round") is not None or not record.sets[name].is_shown:
-        findings.unchecked.append((f"{name}: answers", _PRIVATE))
-        return None
+    if record.sets[name].hidden:
+        return _set_of_bundle(bundle, record, competition, ports, findings)
     if plan.measures.material.speech_for(competition.sample_rate_hz) is not None:
         findings.unchecked.append((f"{name}: answers", "The speech was synthesised for the round."))
         return None
@@ -143,13 +143,44 @@ def _redrawn(
             f"{str(record.plan.get('corpus'))[:12]}",
             "Give the round's recordings with --corpus.",
         )
-    seed_hash = steps.RoundSteps(record.round_id, record.steps).get(steps.SEED)
-    assert seed_hash is not None
-    seed = seed_of_round(seed_hash.hash, name)
     request = SetRequest(
-        competition, seed, plan.measures.clips, material, ports.folder / "sets" / name, None, plan.values
+        competition,
+        _seed(record, name),
+        plan.measures.clips,
+        material,
+        ports.folder / "sets" / name,
+        None,
+        plan.values,
     )
     clips = finish_set(request, start_set(request, ports.pool, jobs=ports.workers))
+    return _same_set(bundle, clips, findings)
+
+
+def _seed(record: RecordedRound, competition_id: str) -> int:
+    seed_hash = steps.RoundSteps(record.round_id, record.steps).get(steps.SEED)
+    assert seed_hash is not None
+    return seed_of_round(seed_hash.hash, competition_id)
+
+
+def _set_of_bundle(
+    bundle: RoundBundle, record: RecordedRound, competition: Competition, ports: RunPorts, findings: _Findings
+) -> ClipSet | None:
+    """The set of private recordings, from the bundle's audio. None if they are not disclosed, or it differs."""
+    own, folder = record.sets[competition.id], ports.folder / "sets" / competition.id
+    clips = None
+    if own.is_shown:
+        clips = set_of_bundle(bundle, competition, _seed(record, competition.id), own.recipes, folder)
+    if clips is None:
+        findings.unchecked.append((f"{competition.id}: answers", _PRIVATE))
+        return None
+    why = "Its recordings were private. The models hear the disclosed clips of the bundle."
+    findings.unchecked.append((f"{competition.id}: drawing the set", why))
+    return _same_set(bundle, clips, findings)
+
+
+def _same_set(bundle: RoundBundle, clips: ClipSet, findings: _Findings) -> ClipSet | None:
+    """The set, if it has the digest that was signed."""
+    name = clips.competition.id
     recorded = next(c.set_digest for c in bundle.document.competitions if c.id == name)
     if clips.digest != recorded:
         findings.difference = Difference(name, "set", "digest", recorded, clips.digest)

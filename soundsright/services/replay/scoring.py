@@ -10,7 +10,7 @@ import atexit
 import io
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,12 @@ from soundsright.core.ports import Pool
 from soundsright.core.text_files import json_object, text_of_file
 from soundsright.metrics import scoring_deadline_s
 from soundsright.services.records import RoundBundle, open_bundle
-from soundsright.services.replay.plan import ScoredPair
+from soundsright.services.replay.plan import ScoredPair, disclosed_clips
 from soundsright.services.replay.report import SCORES, Depth, ReplayReport, counted
 from soundsright.services.rounds import LONGEST_CLIP_S, UNSCORABLE, Difference, decided_scores, result_of
 
 MAX_CHECKED_BYTES = 512 << 20
+WITHHELD = "The audio is withheld, because its recordings are private."
 _AT_ONCE = 64
 """Jobs that wait in the pool, so that stopping does not leave a long queue."""
 _NOT_ON_BOTH = "It reached a limit of time or memory on one of the two machines only."
@@ -71,8 +72,9 @@ def scored_again(
     """
     unchecked: list[tuple[str, str]] = []
     wanted: list[ScoredPair] = []
+    disclosed = disclosed_clips(bundle)
     for pair in pairs:
-        why = _why_not(bundle, pair)
+        why = _why_not(bundle, pair, disclosed)
         if why:
             unchecked.append((f"{pair.line.competition}: score", why))
         else:
@@ -137,16 +139,14 @@ def start_file(file: TextIO, document_sha256: str, kept: Sequence[CheckedScore])
     file.flush()
 
 
-def _why_not(bundle: RoundBundle, pair: ScoredPair) -> str:
+def _why_not(bundle: RoundBundle, pair: ScoredPair, disclosed: Collection[tuple[str, str]]) -> str:
     """Why a result cannot be scored again; empty if it can be."""
     if pair.answer is None:
         return "The model did not answer, which only running it again can show."
     if all(bundle.has_audio(sha256) for sha256 in (pair.clean, pair.degraded, pair.answer)):
         return ""
-    hidden = pair.line.recipe.is_hidden
-    return (
-        "The audio is withheld, because its recordings are private." if hidden else "The bundle has no audio of it."
-    )
+    hidden = pair.line.recipe.is_hidden and (pair.line.competition, pair.line.id) not in disclosed
+    return WITHHELD if hidden else "The bundle has no audio of it."
 
 
 def _results(

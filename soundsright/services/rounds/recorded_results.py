@@ -16,6 +16,7 @@ from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import ClipSet
 from soundsright.services.rounds.context import RoundContext
+from soundsright.services.rounds.hiding import HiddenClip
 from soundsright.services.rounds.recorded_round import RecordedRound, RecordedSet, ShownSet
 from soundsright.services.rounds.run_models import (
     EvaluatedEntries,
@@ -28,6 +29,8 @@ from soundsright.services.rounds.stages import Stages
 
 LONGEST_CLIP_S = 60.0
 """Stands for the length of a recorded clip, from which the time limits of workers follow."""
+_HIDDEN = HiddenClip("", "", "", ())
+"""Stands for a clip that was withheld. A replay needs to know that, and nothing else of it."""
 ABSENT = "nothing"
 """The value of a field that one side does not have."""
 
@@ -136,6 +139,7 @@ class RecordedResults:
             dict(recorded.digests),
             recipes,
             dict.fromkeys(recipes, LONGEST_CLIP_S),
+            dict.fromkeys(sorted(recorded.hidden), _HIDDEN),
             numbers=recorded.groups,
             read=context.read,
         )

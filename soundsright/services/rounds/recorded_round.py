@@ -39,7 +39,7 @@ class RecordedSet:
 
     `digests` and `recipes` are by clip id; a clip whose recipe is withheld has none. `groups` are numbers that name
     no recording. `unprocessed` has the results by clip id, and `results` by hotkey and clip id. `stops` are those
-    that were published.
+    that were published. `hidden` are the clips whose recipes were withheld when the round ended.
     """
 
     digests: Mapping[str, str]
@@ -48,6 +48,7 @@ class RecordedSet:
     unprocessed: Mapping[str, ClipResult]
     results: Mapping[str, Mapping[str, ClipResult]]
     stops: Stops | None = None
+    hidden: Collection[str] = ()
 
     @property
     def is_shown(self) -> bool:

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,14 @@ def published(outcome: Any, folder: Path) -> Mapping[str, Mapping[str, object]]:
 class PrivateValidator:
     """A validator of the bench's subnet with a state, a folder and a corpus of its own."""
 
-    def __init__(self, bench: Bench, account: Hotkey, material: Material, clips: int = CLIPS) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        account: Hotkey,
+        material: Material,
+        clips: int = CLIPS,
+        scorer: Callable[..., Any] = score_fake_clip,
+    ) -> None:
         self.bench = bench
         self.account = account
         self.state = MemoryState()
@@ -91,7 +98,7 @@ class PrivateValidator:
             Work(
                 hub=bench.hub,
                 sandbox=FakeSandbox(bench.hub.behaviour),
-                pool=InlinePool({score_files: score_fake_clip}),
+                pool=InlinePool({score_files: scorer}),
                 folder=self.folder,
                 slots=1,
                 workers=1,
