@@ -1,4 +1,4 @@
-from .admission import Admission
+from .admission import Admission, any_signer
 from .api import log_app
 from .auditing import AuditReport, LogSource, audit, check_same_view, hashes_of, read_head
 from .entries import KINDS, MAX_DOCUMENT_BYTES, LogEntry, entry_of, open_entry
@@ -7,7 +7,7 @@ from .memory import MEMORY_FILE, AuditMemory, MirrorLog, MirrorWriter, read_memo
 from .proofs import SavedProof, checked_address, proof_of, read_proof, write_proof
 from .statements import statement_of
 from .stores import EntryStore, FolderStore, RecordStore
-from .tree_log import Appended, Equivocation, InclusionProof, OwnLog, TransparencyLog
+from .tree_log import Appended, Equivocation, InclusionProof, LogLimits, OwnLog, TransparencyLog
 
 __all__ = [
     "KINDS",
@@ -25,6 +25,7 @@ __all__ = [
     "InclusionProof",
     "LogEntry",
     "LogHead",
+    "LogLimits",
     "LogSource",
     "MirrorLog",
     "MirrorWriter",
@@ -32,6 +33,7 @@ __all__ = [
     "RecordStore",
     "SavedProof",
     "TransparencyLog",
+    "any_signer",
     "audit",
     "check_same_view",
     "checked_address",

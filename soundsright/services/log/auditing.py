@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from soundsright.core.errors import LogRefused
+from soundsright.core.errors import LogRefused, UsageError
 from soundsright.core.merkle import MAX_PROOF, is_consistent, is_included
 from soundsright.core.strict_json import MAX_DEPTH, NotStrictJson, strict_json
 from soundsright.services.log.entries import MAX_ENTRY_BYTES, LogEntry, open_entry
@@ -20,6 +20,7 @@ from soundsright.services.log.memory import AuditMemory
 from soundsright.services.log.tree_log import MAX_PAGE, MAX_PAGE_BYTES, Equivocation
 from soundsright.services.records import ValidSignature
 
+MAX_NEW_BYTES = 16_000_000_000
 _MAX_PROOF_BYTES = 20_000
 _MAX_PAGE_REPLY = MAX_PAGE_BYTES + MAX_ENTRY_BYTES + 10_000
 
@@ -72,12 +73,15 @@ def audit(
     valid_signature: ValidSignature,
     log: str | None = None,
     keep: Callable[[str], None] = lambda _text: None,
+    max_bytes: int = MAX_NEW_BYTES,
 ) -> AuditReport:
     """Follow a log from where `memory` ends, and move `memory` on to its head. `keep` gets each new entry.
 
+    `max_bytes` is the most that all new entries may have.
+
     Raises:
         LogRefused: the first thing that is wrong. Then `memory` must not be saved.
-        UsageError: nothing answers there.
+        UsageError: nothing answers there, or the new entries have more than `max_bytes`.
     """
     before = memory.head
     expected = log if log is not None or before is None else before.log
@@ -86,10 +90,16 @@ def audit(
         _check_growth(source, before, head)
     found: dict[tuple[str, str, str], None] = {}
     last: LogEntry | None = None
+    most = memory.bytes + max_bytes
     while memory.edge.size < head.size:
         for entry in _page(source, memory.edge.size, head.size, valid_signature):
             if memory.add(entry) and entry.single is not None:
                 found[entry.single] = None
+            if memory.bytes > most:
+                raise UsageError(
+                    f"{source.name} has more than {max_bytes / 1e9:g} GB of new entries",
+                    "Give a higher --max-gb if you have the time and the disk for them.",
+                )
             keep(entry.text)
             last = entry
     if memory.edge.root() != head.root:

@@ -20,11 +20,17 @@ from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import LogRefused, RequestRefused
 from soundsright.core.merkle import leaf_hash
 from soundsright.core.strict_json import MAX_DEPTH, NotStrictJson, strict_json
-from soundsright.services.records import DocumentKind, SignedDocument, ValidSignature, open_document
+from soundsright.services.records import (
+    MAX_SIGNED_BYTES,
+    DocumentKind,
+    SignedDocument,
+    ValidSignature,
+    open_document,
+)
 
 ENTRY_SCHEMA = "soundsright.log-entry/1"
-MAX_DOCUMENT_BYTES = 4_000_000
-"""The largest signed document that a log takes, with its envelope."""
+MAX_DOCUMENT_BYTES = MAX_SIGNED_BYTES
+"""The largest signed document that a log takes, with its envelope: the largest of any kind."""
 MAX_ENTRY_BYTES = MAX_DOCUMENT_BYTES + 4_000
 MAX_ENTRIES = 1_000_000
 """The most entries of a log. A reader refuses a log that says it has more."""

@@ -125,7 +125,7 @@ class MirrorLog(TransparencyLog):
         self._memory_path = folder / MEMORY_FILE
         self._valid_signature = valid_signature
         self._stamp = (-1, -1)
-        self._head = self._read_head()
+        self._head, _ = self._read_head()
         if self._head is None:
             raise UsageError(
                 f"{folder} is not a mirror of a log", "Make one: soundsright log audit URL --mirror FOLDER"
@@ -135,28 +135,28 @@ class MirrorLog(TransparencyLog):
         """Read what an audit added since the last time."""
         with self._lock:
             try:
-                head = self._read_head() or self._head
+                found, stamp = self._read_head()
             except UsageError as error:
                 raise StateUnavailable(error.problem, error.remedy) from error
+            head = found or self._head
             assert head is not None
             self._folder_store.size = head.size
             super().refresh()
             if len(self._tree) != head.size or self._tree.root(head.size) != head.root:
                 raise StateUnavailable("The entries of the mirror are not those of its head", MIRROR_AGAIN)
-            self._head = head
+            self._head, self._stamp = head, stamp
 
-    def _read_head(self) -> LogHead | None:
-        """The head of the last audit, or None if that was read before or there is none."""
+    def _read_head(self) -> tuple[LogHead | None, tuple[int, int]]:
+        """The head of the last audit, or None if that was used before or there is none; and the file's stamp."""
         try:
             found = self._memory_path.stat()
         except OSError:
-            return None
+            return None, self._stamp
         stamp = (found.st_mtime_ns, found.st_ino)
         if stamp == self._stamp:
-            return None
+            return None, stamp
         memory = read_memory(self._memory_path, valid_signature=self._valid_signature)
-        self._stamp = stamp
-        return memory.head
+        return memory.head, stamp
 
     def _stored_head(self, _size: int, _root: Callable[[], bytes]) -> LogHead:
         assert self._head is not None

@@ -24,9 +24,12 @@ def statement_of(document: SignedDocument, entry: LogEntry) -> bytes:
     that it was made from (its field `bundle`). The predicate is the document, with its signer and signature.
 
     Raises:
-        UsageError: it names too many files, or one without a digest.
+        UsageError: it names too many files, one without a digest, or one of its own name.
     """
-    subjects = {_name_of(document): entry.sha256, **_files(document.facts)}
+    own, files = _name_of(document), _files(document.facts)
+    if own in files:
+        raise UsageError(f"The document names {own} among its files, which is its own name", _REMEDY)
+    subjects = {own: entry.sha256, **files}
     predicate = {
         "signer": document.signer,
         "signature": document.envelope.signature,
@@ -56,6 +59,8 @@ def _files(facts: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(files, Mapping) or len(files) > MAX_SUBJECTS:
         raise UsageError(f"The document's files are no list of at most {MAX_SUBJECTS}", _REMEDY)
     named = {name: values.get("sha256") if isinstance(values, Mapping) else None for name, values in files.items()}
+    if bundle is not None and "round.json" in named:
+        raise UsageError("The document names round.json as its bundle and among its files", _REMEDY)
     if bundle is not None:
         named["round.json"] = bundle
     found: dict[str, str] = {}

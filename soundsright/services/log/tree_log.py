@@ -23,6 +23,23 @@ MAX_SHOWN = 100
 """Of the documents of one signer for one round, the first ones are enough as evidence."""
 _READ = 16
 
+
+@dataclass(frozen=True)
+class LogLimits:
+    """The most entries and bytes of a log, and those of one signer. No signer can fill it alone."""
+
+    entries: int = MAX_ENTRIES
+    bytes: int = 256_000_000_000
+    signer_entries: int = 20_000
+    signer_bytes: int = 4_000_000_000
+
+
+@dataclass
+class _Used:
+    entries: int = 0
+    bytes: int = 0
+
+
 HeadMaker = Callable[[int, Callable[[], bytes]], LogHead]
 """The head of a tree of some size. It may ask for the tree's root."""
 
@@ -72,6 +89,8 @@ class TransparencyLog:
         self._indexes: dict[str, int] = {}
         self._by_document: dict[str, int] = {}
         self._single: dict[tuple[str, str, str], list[int]] = {}
+        self._bytes = 0
+        self._used: dict[str, _Used] = {}
 
     def refresh(self) -> None:
         """Read the entries that the store got since the last time."""
@@ -177,6 +196,10 @@ class TransparencyLog:
         index = len(self._tree)
         self._tree.append(entry.leaf)
         self._lengths.append(len(entry.text))
+        self._bytes += len(entry.text)
+        used = self._used.setdefault(entry.signer, _Used())
+        used.entries += 1
+        used.bytes += len(entry.text)
         self._indexes.setdefault(entry.key, index)
         self._by_document.setdefault(entry.sha256, index)
         if entry.single is not None:
@@ -186,25 +209,37 @@ class TransparencyLog:
 class OwnLog(TransparencyLog):
     """A log that takes entries."""
 
-    def __init__(self, store: RecordStore, heads: HeadMaker) -> None:
+    def __init__(self, store: RecordStore, heads: HeadMaker, limits: LogLimits | None = None) -> None:
         super().__init__(store, heads)
+        self._limits = limits or LogLimits()
         self._own = store
 
     def append(self, entry: LogEntry) -> Appended:
         """Add an entry, or return the one that has the same document of the same signer.
 
         Raises:
-            RequestRefused: `full`.
+            RequestRefused: `full`, or `signer_full` if its signer has all the room that one signer gets.
             StateUnavailable: the store cannot be written. Repeating the call is safe.
         """
         with self._lock:
             self.refresh()
             is_new = entry.key not in self._indexes
             if is_new:
-                if len(self._tree) >= MAX_ENTRIES:
-                    raise RequestRefused("full", f"The log has its {MAX_ENTRIES} entries", status=409)
+                self._check_room(entry)
                 self._own.add(entry)
                 self.refresh()
             index = self._indexes[entry.key]
             same = [] if entry.single is None else self._single.get(entry.single, [])
             return Appended(index, is_new, tuple(each for each in same[:MAX_SHOWN] if each != index))
+
+    def _check_room(self, entry: LogEntry) -> None:
+        limits, size = self._limits, len(entry.text)
+        if len(self._tree) >= limits.entries or self._bytes + size > limits.bytes:
+            raise RequestRefused("full", f"The log is full, with {counted(len(self._tree))}", status=409)
+        used = self._used.get(entry.signer, _Used())
+        if used.entries >= limits.signer_entries or used.bytes + size > limits.signer_bytes:
+            raise RequestRefused(
+                "signer_full",
+                f"The log has {counted(used.entries)} of this signer, and no room for more of it",
+                status=409,
+            )

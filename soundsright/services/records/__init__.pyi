@@ -74,6 +74,7 @@ from .runs import (
 )
 from .signed import (
     MAX_ENVELOPE_BYTES,
+    MAX_SIGNED_BYTES,
     DocumentKind,
     Envelope,
     SignedDocument,
@@ -94,6 +95,7 @@ __all__ = [
     "FEEDBACK",
     "LOG_PROOF",
     "MAX_ENVELOPE_BYTES",
+    "MAX_SIGNED_BYTES",
     "PROOF",
     "RECORD",
     "REFERENCES",

@@ -23,6 +23,7 @@ from soundsright.core.ports import Account
 from soundsright.core.strict_json import NotStrictJson, strict_json
 from soundsright.services.records.fields import LongText, Number, SafeName, ShortText, Size, Whole, first_fault
 from soundsright.services.records.signed import (
+    MAX_SIGNED_BYTES,
     DocumentKind,
     Envelope,
     ValidSignature,
@@ -31,7 +32,7 @@ from soundsright.services.records.signed import (
 )
 
 ROUND = DocumentKind("round document", "soundsright.round/1")
-MAX_ROUND_BYTES = 12 << 20
+MAX_ROUND_BYTES = MAX_SIGNED_BYTES
 _MAX_ENTRIES = 4096
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -26,6 +26,8 @@ from soundsright.core.ports import Account
 from soundsright.core.strict_json import MAX_DEPTH, NotStrictJson, strict_json
 
 MAX_ENVELOPE_BYTES = 8_000_000
+MAX_SIGNED_BYTES = 12 << 20
+"""The most bytes of any signed document with its envelope. Most kinds have a smaller limit."""
 
 _SCHEMA = re.compile(r"([a-z0-9][a-z0-9.-]{0,99})/([1-9][0-9]{0,3})")
 
@@ -80,7 +82,7 @@ class Envelope(BaseModel):
     envelope_schema: Annotated[str, Field(alias="schema", max_length=128)]
     signer: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.:+-]+$")]
     signature: Annotated[str, Field(pattern=r"^0x[0-9a-f]{128}$")]
-    document: Annotated[str, Field(max_length=MAX_ENVELOPE_BYTES)]
+    document: Annotated[str, Field(max_length=MAX_SIGNED_BYTES)]
 
     @property
     def validator(self) -> str:

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from soundsright.adapters.peers import Hotkey, valid_signature
 from soundsright.core.errors import LogRefused
 from soundsright.core.ports import Records
-from soundsright.services.log import Admission, HeadSigner, OwnLog, RecordStore, TransparencyLog, log_app
+from soundsright.services.log import Admission, HeadSigner, LogLimits, OwnLog, RecordStore, TransparencyLog, log_app
 from soundsright.services.records import DocumentKind, sign_document
 from soundsright.testing import MemoryRecords, VirtualClock
 
@@ -34,8 +34,8 @@ def document_of(number: int) -> bytes:
     return round_document(f"round-{number}")
 
 
-def own_log(records: Records | None = None, *, account: Hotkey = LOG) -> OwnLog:
-    return OwnLog(RecordStore(records or MemoryRecords()), HeadSigner(account, VirtualClock(1.7e9)))
+def own_log(records: Records | None = None, *, account: Hotkey = LOG, limits: LogLimits | None = None) -> OwnLog:
+    return OwnLog(RecordStore(records or MemoryRecords()), HeadSigner(account, VirtualClock(1.7e9)), limits)
 
 
 def filled(count: int, *, account: Hotkey = LOG, first: int = 0) -> OwnLog:

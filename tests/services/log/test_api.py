@@ -12,14 +12,16 @@ from fastapi.testclient import TestClient
 from soundsright.adapters.peers import valid_signature
 from soundsright.core.errors import ChainUnavailable, RequestRefused
 from soundsright.core.merkle import is_consistent, is_included, leaf_hash
-from soundsright.services.log import Admission, OwnLog, log_app, open_head
-from soundsright.services.records import DocumentKind, sign_document
+from soundsright.services.log import Admission, AuditMemory, LogLimits, OwnLog, audit, log_app, open_head
+from soundsright.services.records import EXECUTOR_RESULTS, DocumentKind, sign_document
 from tests.services.log.log_bench import (
     ADMISSION,
     REPLAY,
     STRANGER,
     VICTOR,
     WALTER,
+    Source,
+    document_of,
     filled,
     own_log,
     round_document,
@@ -98,7 +100,9 @@ OTHER = DocumentKind("verdict", "soundsright.verdict/1")
         (sign_document(OTHER, {"task": 7}, VICTOR).encode(), 422, "unknown_kind"),
         (round_document(signer=STRANGER), 403, "unknown_signer"),
         (round_document().replace(b"round-1", b"round-2"), 403, "bad_signature"),
-        (b" " * 4_000_001, 413, "too_large"),
+        (b" " * ((12 << 20) + 1), 413, "too_large"),
+        (b'{"schema": "soundsright.round/1", "signer": []}', 403, "unknown_signer"),
+        (b'{"schema": "soundsright.round/1", "signer": {"a": 1}}', 403, "unknown_signer"),
     ],
 )
 def test_a_document_that_the_log_does_not_take(raw: bytes, status: int, code: str) -> None:
@@ -237,3 +241,40 @@ def test_the_evidence_of_one_round_is_bounded() -> None:
     assert (answers[-1]["index"], answers[-1]["others"]) == (102, list(range(100)))
     (row,) = client.get("/equivocations").json()
     assert row["indexes"] == list(range(100))
+
+
+def test_an_admission_that_would_let_everybody_in_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs signers"):
+        Admission(valid_signature)
+
+
+@pytest.mark.parametrize("schema", ["soundsright.round/1", "soundsright.replay/1", EXECUTOR_RESULTS.schema])
+def test_the_largest_document_of_every_kind_is_taken_and_proved(schema: str) -> None:
+    log = own_log()
+    client = client_of(log)
+    facts = {"schema": schema, "round": "round-1", "text": "x" * ((12 << 20) - 600)}
+    raw = sign_document(DocumentKind("document", schema), facts, VICTOR).encode()
+    assert (12 << 20) - 600 < len(raw) <= 12 << 20
+    assert client.post("/entries", content=raw).status_code == 201
+    report = audit(Source(log), AuditMemory(), valid_signature=valid_signature)
+    assert report.head.size == 1
+
+
+def test_one_signer_cannot_fill_a_log() -> None:
+    size = len(ADMISSION.entry(round_document("round-1")).text)
+    for limits in (LogLimits(signer_entries=2), LogLimits(signer_bytes=2 * size)):
+        client = client_of(own_log(limits=limits))
+        answers = [client.post("/entries", content=document_of(number)) for number in range(3)]
+        assert [answer.status_code for answer in answers] == [201, 201, 409]
+        assert answers[2].json()["code"] == "signer_full"
+        assert client.post("/entries", content=document_of(0)).status_code == 200, "it is in the log already"
+        assert client.post("/entries", content=round_document(signer=WALTER)).status_code == 201
+
+
+def test_a_log_is_full_at_its_number_of_entries_or_bytes() -> None:
+    size = len(ADMISSION.entry(round_document("round-1")).text)
+    for limits in (LogLimits(entries=2), LogLimits(bytes=2 * size)):
+        client = client_of(own_log(limits=limits))
+        answers = [client.post("/entries", content=document_of(number)) for number in range(3)]
+        assert [answer.status_code for answer in answers] == [201, 201, 409]
+        assert answers[2].json()["code"] == "full"

@@ -238,6 +238,31 @@ def test_a_damaged_mirror_is_not_served(tmp_path: Path) -> None:
         MirrorLog(tmp_path / "none", valid_signature=valid_signature)
 
 
+def test_a_mirror_that_could_not_read_its_new_entries_goes_on_when_it_can(tmp_path: Path) -> None:
+    log = filled(3)
+    mirrored(Source(log), tmp_path)
+    client = Source(MirrorLog(tmp_path, valid_signature=valid_signature)).client
+    assert client.get("/entries?start=0&end=9").json()["size"] == 3
+    for number in range(7, 40):
+        log.append(ADMISSION.entry(round_document(f"round-{number}")))
+    mirrored(Source(log), tmp_path)
+    path = tmp_path / "entries.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 3 // 4])
+    assert client.get("/head").status_code == 503
+    assert client.get("/head").status_code == 503
+    path.write_bytes(whole)
+    head = open_head(client.get("/head").content, valid_signature=valid_signature)
+    assert head.size == 36
+
+
+def test_an_audit_stops_at_its_limit_of_bytes() -> None:
+    source = Source(filled(3))
+    with pytest.raises(UsageError, match="has more than 1e-06 GB of new entries"):
+        audit(source, AuditMemory(), valid_signature=valid_signature, max_bytes=1_000)
+    assert audit(source, AuditMemory(), valid_signature=valid_signature, max_bytes=5_000).head.size == 3
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"schema": 1}', "[" * 5000])
 def test_a_memory_that_cannot_be_read_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "audit.json").write_text(text)

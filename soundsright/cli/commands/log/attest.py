@@ -31,10 +31,10 @@ def command(*, file: Path, key: Path | None, out: Path, env_file: Path | None, *
     from soundsright.adapters.peers import Hotkey, PemKey, valid_signature
     from soundsright.cli.shared.log_source import document_bytes
     from soundsright.core.dsse import IN_TOTO_TYPE, dsse_envelope, pre_authentication
-    from soundsright.services.log import Admission, statement_of
+    from soundsright.services.log import Admission, any_signer, statement_of
 
     try:
-        document, entry = Admission(valid_signature).opened(document_bytes(file))
+        document, entry = Admission(valid_signature, check_signer=any_signer).opened(document_bytes(file))
     except RequestRefused as refused:
         raise UsageError(
             f"{file}: {refused.sentence}", "Give a signed document, such as the round.json of a bundle."

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     help="Folder for the memory of audits.",
 )
 @option("--timeout", "timeout_s", default=60.0, type=FiniteFloat(0.1, 3600), help="Seconds for each answer.")
+@option("--max-gb", default=16.0, type=FiniteFloat(0.001, 1000), help="The most gigabytes of new entries to read.")
 def command(
     *,
     url: str,
@@ -45,6 +46,7 @@ def command(
     memory: Path | None,
     state_folder: Path,
     timeout_s: float,
+    max_gb: float,
 ) -> None:
     """Follow a log, check all that is new, and mirror it.
 
@@ -66,7 +68,7 @@ def command(
     source, *others = [HttpLog(each, timeout_s=timeout_s) for each in (url, *against)]
     path = _memory_path(source.name, mirror, memory, state_folder)
     try:
-        report = _followed(source, path, mirror, hotkey)
+        report = _followed(source, path, mirror, hotkey, int(max_gb * 1e9))
         _print(source.name, report)
         for other in others:
             _compare(report, source, other)
@@ -87,7 +89,9 @@ def _memory_path(name: str, mirror: Path | None, memory: Path | None, state_fold
     return state_folder.expanduser() / "logs" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
 
 
-def _followed(source: LogSource, path: Path, mirror: Path | None, hotkey: str | None) -> AuditReport:
+def _followed(
+    source: LogSource, path: Path, mirror: Path | None, hotkey: str | None, max_bytes: int
+) -> AuditReport:
     """The report of a log that passed. The memory and the mirror have moved on to its head."""
     from soundsright.adapters.peers import valid_signature
     from soundsright.services.log import MirrorWriter, audit, read_memory, write_memory
@@ -96,11 +100,17 @@ def _followed(source: LogSource, path: Path, mirror: Path | None, hotkey: str | 
         writer = None if mirror is None else stack.enter_context(closing(MirrorWriter(mirror)))
         memory = read_memory(path, valid_signature=valid_signature)
         if writer is None:
-            report = audit(source, memory, valid_signature=valid_signature, log=hotkey)
+            report = audit(source, memory, valid_signature=valid_signature, log=hotkey, max_bytes=max_bytes)
             path.parent.mkdir(parents=True, exist_ok=True)
         else:
             writer.resume(memory)
-            report = audit(source, memory, valid_signature=valid_signature, log=hotkey, keep=writer.add)
+            report = audit(
+                *(source, memory),
+                valid_signature=valid_signature,
+                log=hotkey,
+                keep=writer.add,
+                max_bytes=max_bytes,
+            )
             writer.flush()
         write_memory(path, memory)
     return report
