@@ -234,8 +234,8 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
         ),
         "near_copy": RefusalReason(
             "its output is nearly the same as an earlier entry's; the organiser decides whether that is refused or"
-            " only reported",
-            "Enter a model whose output differs.",
+            " only reported. An image is refused unless its lead over the earlier one is certain",
+            "Enter a model whose output differs, or an image that is clearly faster.",
         ),
         # Nobody is to blame. The entry gets no score.
         "not_evaluated": RefusalReason(

@@ -189,7 +189,8 @@ class ImageMetrics:
     """The `metrics` of a row. Scores are `NO_SCORE` and times None until the image was measured.
 
     `challenge_metrics` has one mapping for each scoring run: `run`, `clip_ids`, `time_sec`, and `scores` by clip
-    and metric. `error` is the code of a failure, and `detail` its sentence.
+    and metric. `error` is the code of a failure, and `detail` its sentence. `copy_of` is the hotkey whose earlier
+    image has nearly the same output; None if there is none.
     """
 
     final_score: float = NO_SCORE
@@ -203,6 +204,7 @@ class ImageMetrics:
     energy_j_per_s: float | None = None
     cap_violation: bool = False
     unsteady: bool = False
+    copy_of: str | None = None
     challenge_metrics: tuple[Mapping[str, Any], ...] = ()
     error: str | None = None
     detail: str = ""
@@ -269,8 +271,8 @@ def _check_metric(name: str, value: object) -> None:
         is_right = type(value) is bool
     elif name == "challenge_metrics":
         is_right = isinstance(value, (list, tuple)) and len(value) <= 1_000
-    elif name in ("error", "detail"):
-        is_right = (value is None and name == "error") or (isinstance(value, str) and len(value) <= 4_000)
+    elif name in ("error", "detail", "copy_of"):
+        is_right = (value is None and name != "detail") or (isinstance(value, str) and len(value) <= 4_000)
     else:
         is_number = type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
         is_right = is_number or (value is None and name not in _SCORES)

@@ -40,6 +40,7 @@ from .efficiency_worth import (
 from .emission import Emission, KnownPayees, combined_emission
 from .examined import Examined, TitleModel
 from .gaming import Flag, flags, shipped_honest_systems
+from .image_copies import UNNOTICED_DRIFT, copy_leads
 from .images import (
     ImageLead,
     QualityRules,
@@ -70,6 +71,7 @@ from .weights import weights_of
 
 __all__ = [
     "MOST_CLIPS",
+    "UNNOTICED_DRIFT",
     "Champion",
     "ClusteredMean",
     "ClusteredMeans",
@@ -114,6 +116,7 @@ __all__ = [
     "clustered_p_values",
     "combined_emission",
     "components_to_json",
+    "copy_leads",
     "decide",
     "efficiency_score",
     "enough_groups",

@@ -6,7 +6,7 @@ Each attack is also played without its defence, where it pays. Otherwise a test 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import pytest
 from soundsright.core.errors import PeerUnavailable
 from soundsright.core.images import ImageRow, PublishedTable, SubmittedImage
 from soundsright.core.material import Material
-from soundsright.services.executor import Reading, SeenRounds, SignedOrder, Verdict, order_of_rows
+from soundsright.services.executor import ImageJudge, Reading, SeenRounds, SignedOrder, Verdict, order_of_rows
+from soundsright.services.executor.context import JudgeOf
 from soundsright.services.records import EXECUTOR_RESULTS, sign_document
 from soundsright.testing import MemoryRecords
 from soundsright.testing.image_services import ScriptedTable
@@ -44,6 +45,7 @@ class Arena:
     check: Any
     records: MemoryRecords = field(default_factory=MemoryRecords)
     service: ScriptedTable = field(default_factory=ScriptedTable)
+    judge_of: JudgeOf = Judge
 
     def __post_init__(self) -> None:
         self.restart()
@@ -51,7 +53,9 @@ class Arena:
     def restart(self, *, forgets: bool = False) -> None:
         seen = SeenRounds(MemoryRecords() if forgets else self.records)
         organiser = self.world.context.organiser
-        self.order = SignedOrder(self.service, Account.address, organiser, valid_signature, self.check, seen, Judge)
+        self.order = SignedOrder(
+            self.service, Account.address, organiser, valid_signature, self.check, seen, self.judge_of
+        )
 
     def played(self, *entries: SubmittedImage) -> PublishedTable:
         """The table after a round with these images."""
@@ -125,14 +129,145 @@ def test_a_copy_of_the_winners_digest_earns_nothing(tmp_path: Path, name: str) -
     assert (refused.metrics.error, refused.metrics.final_score) == ("same_content_hash", 0.0)
 
 
-def test_a_copy_by_another_build_earns_nothing(tmp_path: Path) -> None:
-    """Its digest and layers differ. It runs faster on a quiet machine, and its output is the same."""
-    copy = entry("Copy", 80, time_s=0, at_s=2)
-    before = arena(tmp_path / "before")
-    assert before.winner(before.played(replace(HONEST, image=entry("Honest", 80, time_s=9).image), copy)) == "Copy"
-    now = arena(tmp_path / "now")
-    now.world.alike = [("Honest", "Copy")]
-    assert now.winner(now.played(replace(HONEST, image=entry("Honest", 80, time_s=9).image), copy)) == "Honest"
+SLOW = replace(HONEST, image=entry("Honest", 80, time_s=20).image)
+COPY = entry("Copy", 80, time_s=20, at_s=2)
+"""The honest model in another build: its digest and layers differ, its output and its time do not."""
+
+
+def timed(folder: Path, *, alike: Sequence[tuple[str, str]] = (("Honest", "Copy"),)) -> Arena:
+    """An executor with the real judge and enough clips for its test."""
+    world = World(folder, judge_of=ImageJudge, clips=12)
+    world.alike = list(alike)
+    return Arena(world, world.check(pays_on_public=True), judge_of=ImageJudge)
+
+
+def error_of(table: PublishedTable, hotkey: str) -> str | None:
+    return next(row.metrics.error for row in table.rows if row.submission.hotkey == hotkey)
+
+
+@pytest.mark.parametrize("luck", [(0.96, 0.96), (0.5, 1.01), (1.01, 0.5), (0.955, 0.5)])
+def test_a_copy_with_lucky_times_earns_nothing(tmp_path: Path, luck: tuple[float, float]) -> None:
+    """A machine that was a little faster, or one disturbed run of the original, makes no better model."""
+    before = timed(tmp_path / "before", alike=())
+    before.world.meter.luck["Copy"] = luck
+    assert before.winner(before.played(SLOW, COPY)) == "Copy"
+    now = timed(tmp_path / "now")
+    now.world.meter.luck["Copy"] = luck
+    table = now.played(SLOW, COPY)
+    assert now.winner(table) == "Honest"
+    assert [row.submission.hotkey for row in table.rows] == ["Honest", "Copy"]
+    assert error_of(table, "Copy") == "near_copy"
+
+
+@pytest.mark.parametrize("hotkey", ["Honest", "Copy"])
+def test_a_lead_on_an_unsteady_machine_is_not_certain(tmp_path: Path, hotkey: str) -> None:
+    now = timed(tmp_path)
+    now.world.meter.luck["Copy"] = (0.5, 0.5)
+    now.world.meter.unsteady = {hotkey}
+    assert now.winner(now.played(SLOW, COPY)) == "Honest"
+
+
+def test_a_copy_that_is_truly_faster_is_paid(tmp_path: Path) -> None:
+    now = timed(tmp_path)
+    now.world.meter.luck["Copy"] = (0.6, 0.65)
+    table = now.played(SLOW, COPY)
+    assert now.winner(table) == "Copy"
+    assert {row.submission.hotkey: row.metrics.copy_of for row in table.rows} == {"Copy": "Honest", "Honest": None}
+    # It stays first, and a copy of the copy earns nothing.
+    now.world.alike = [("Honest", "Copy"), ("Honest", "Third"), ("Copy", "Third")]
+    third = entry("Third", 80, time_s=12, at_s=130)
+    table = now.played(SLOW, COPY, third)
+    assert now.winner(table) == "Copy"
+    assert error_of(table, "Third") == "near_copy"
+
+
+def test_copies_take_no_place_of_the_images_that_run_again(tmp_path: Path) -> None:
+    """Two images of a round run again. Many copies of the first would push the second out."""
+    other, copies = entry("Next", 60, at_s=3), [entry(f"Copy{n}", 80, time_s=20, at_s=4) for n in range(1, 4)]
+    before = timed(tmp_path / "before", alike=())
+    assert [row.submission.hotkey for row in before.played(SLOW, other, *copies).rows][-1] == "Next"
+    now = timed(tmp_path / "now", alike=[("Honest", copy.hotkey) for copy in copies])
+    now.played(SLOW, other, *copies)
+    table = now.played(SLOW, other, *copies, entry("New", 30, at_s=130))
+    assert error_of(table, "Next") is None
+
+
+def test_a_copy_earns_nothing_while_its_original_is_replaced(tmp_path: Path) -> None:
+    """The honest miner submits a better image during the round, and its hotkey has no measured image for a time."""
+    now = timed(tmp_path)
+    better = replace(entry("Honest", 90, at_s=50), submitted_s=HONEST.submitted_s + 50)
+    now.world.meter.before_run = lambda hotkey, _number: (
+        now.world.service.take((better, COPY)) if hotkey == "Copy" else None
+    )
+    table = now.played(SLOW, COPY)
+    assert error_of(table, "Copy") == "near_copy"
+    assert now.winner(table) is None
+
+
+def without_marks(document: dict[str, Any]) -> None:
+    """The executor hides that a copy is suspected, and lets it lead."""
+    document["suspected"] = None
+
+
+def turned(document: dict[str, Any]) -> None:
+    """The executor calls the original the copy."""
+    document["suspected"]["entries"].reverse()
+    document["suspected"]["since_s"].reverse()
+
+
+def refused_without_a_test(document: dict[str, Any]) -> None:
+    """The executor refuses a rival's image as a copy, with a mark and no test."""
+    document["suspected"] = None
+    document["rows"][0]["metrics"].update(error="near_copy", final_score=0.0, copy_of=None)
+    document["rows"].reverse()
+
+
+def mark_of_a_stranger(document: dict[str, Any]) -> None:
+    document["suspected"]["entries"][0] = "Nobody-1000001"
+
+
+def failed_as_a_copy(document: dict[str, Any]) -> None:
+    """The executor refuses the faster image by a failure of its own, for which there is no test."""
+    document["suspected"] = None
+    entry_of_copy = next(each for each in document["entries"] if each["hotkey"] == "Copy")
+    entry_of_copy["failure"] = {"code": "near_copy", "detail": "It is a copy"}
+    row = next(each for each in document["rows"] if each["hotkey"] == "Copy")
+    row["metrics"].update(error="near_copy", final_score=0.0, quality_score=0.0, copy_of=None)
+    document["rows"].reverse()
+
+
+@pytest.mark.parametrize(
+    ("forged", "is_faster", "words"),
+    [
+        (without_marks, False, "and the results say"),
+        (turned, False, "not in the order in which they came"),
+        (turned, True, "not in the order in which they came"),
+        (refused_without_a_test, True, "and the results say"),
+        (mark_of_a_stranger, True, "was submitted after|has no measurement|not in the order"),
+        (failed_as_a_copy, True, "which only the test of its lead decides"),
+    ],
+)
+def test_a_validator_does_not_trust_a_mark(
+    tmp_path: Path, forged: Callable[[dict[str, Any]], None], is_faster: bool, words: str
+) -> None:
+    now = timed(tmp_path)
+    now.world.meter.luck["Copy"] = (0.6, 0.6) if is_faster else (0.97, 0.97)
+    table = now.played(SLOW, COPY)
+    now.change(table, forged)
+    with pytest.raises(PeerUnavailable, match=words) as caught:
+        now.order(table)
+    assert caught.value.code == "bad_table"
+
+
+def test_a_copy_that_the_table_alone_puts_first_earns_nothing(tmp_path: Path) -> None:
+    """The table is not signed. Its rows count only if they follow from the results."""
+    now = timed(tmp_path)
+    now.world.meter.luck["Copy"] = (0.97, 0.97)
+    table = now.played(SLOW, COPY)
+    copy = next(row for row in table.rows if row.submission.hotkey == "Copy")
+    lifted = replace(copy, metrics=replace(copy.metrics, error=None, copy_of=None, final_score=0.79))
+    with pytest.raises(PeerUnavailable, match="Copy has a score, and none in the results"):
+        now.order(replace(table, rows=(lifted, table.rows[0])))
 
 
 @pytest.mark.parametrize("restarts", [False, True])

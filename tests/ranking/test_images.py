@@ -16,6 +16,7 @@ from soundsright.core.sources import ImageRef
 from soundsright.ranking import (
     QualityRules,
     clip_scores,
+    copy_leads,
     image_metrics,
     leads_over,
     protected_winner,
@@ -172,3 +173,43 @@ def test_no_lead_is_certain_on_a_set_with_too_few_noises() -> None:
     better = {"better": scores_of(clips(pesq=2.7))}
     lead = leads_over(scores_of(clips()), better, quality_rules(groups=groups))["better"]
     assert (lead.p_value, lead.is_certain) == (1.0, False)
+
+
+def timed(*times_s: float, gb: float = 5.0) -> MeasuredImage:
+    return image(clips(), [run(n, time_s=time_s, gb=gb) for n, time_s in enumerate(times_s, start=1)])
+
+
+@pytest.mark.parametrize(
+    ("copy", "is_certain"),
+    [
+        (timed(12.0, 12.0), False),
+        # A machine may be so much faster unnoticed.
+        (timed(11.5, 11.5), False),
+        (timed(11.3, 11.3), True),
+        # It has a higher score, and not in each run.
+        (timed(6.0, 11.5), False),
+        (timed(12.0, 12.0, gb=4.8), False),
+        (timed(12.0, 12.0, gb=2.0), True),
+    ],
+)
+def test_a_suspected_copy_leads_only_by_more_than_chance_in_times(copy: MeasuredImage, is_certain: bool) -> None:
+    leads = copy_leads(timed(12.0, 12.0), {"copy": copy}, INPUT, ExecutorRules(), quality_rules())
+    assert leads["copy"].is_certain is is_certain
+
+
+def test_a_suspected_copy_of_better_quality_leads() -> None:
+    better = MeasuredImage(timed(12.0, 12.0).runs, clips(pesq=3.2))
+    leads = copy_leads(timed(12.0, 12.0), {"copy": better}, INPUT, ExecutorRules(), quality_rules())
+    assert leads["copy"].is_certain
+
+
+def test_runs_with_other_clips_cannot_be_compared() -> None:
+    other = MeasuredImage((ScoringRun(1, CLIPS, 6.0, 60.0, 5_000_000_000),), clips())
+    leads = copy_leads(timed(12.0, 12.0), {"copy": other}, INPUT, ExecutorRules(), quality_rules())
+    assert not leads["copy"].is_certain
+
+
+def test_a_run_with_a_clip_without_a_result_is_an_error() -> None:
+    strange = MeasuredImage((ScoringRun(1, ("strange",), 6.0, 60.0, 5_000_000_000),), clips())
+    with pytest.raises(ValueError, match="run 1 has a clip without a result"):
+        copy_leads(timed(12.0, 12.0), {"copy": strange}, INPUT, ExecutorRules(), quality_rules())

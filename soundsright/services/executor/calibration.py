@@ -21,8 +21,9 @@ from soundsright.core.errors import InfrastructureFault, ModelFault
 from soundsright.core.ports import DegradedClip, Runner, SandboxLimits
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Submission
+from soundsright.ranking import UNNOTICED_DRIFT
 
-MAX_DRIFT = 0.05
+MAX_DRIFT = UNNOTICED_DRIFT
 """The machine is steady if the reference's times before and after an image differ by no more than this part."""
 
 _PROGRAM = Path(__file__).with_name("reference_model.py")

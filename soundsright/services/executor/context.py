@@ -24,6 +24,7 @@ from soundsright.core.results import ClipResult
 from soundsright.core.rulesets import Ruleset
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import FetchedModel, Submission
+from soundsright.ranking import ImageLead
 from soundsright.services.executor.copied_images import AlikeImages, alike_images
 from soundsright.services.executor.run_records import MeasurementLog
 from soundsright.services.executor.store import ExecutorStore
@@ -76,6 +77,10 @@ class Judge(Protocol):
 
         `ranked` are the entry ids of the images that can be paid, best first; `measured` is by entry id.
         """
+        ...
+
+    def copy_leads(self, original: MeasuredImage, copies: Mapping[str, MeasuredImage]) -> Mapping[str, ImageLead]:
+        """The lead of each suspected copy, by entry id, over the image that it is suspected to copy."""
         ...
 
 

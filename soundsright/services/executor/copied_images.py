@@ -1,21 +1,22 @@
 """Finds images that copy an earlier submission: the same digest, the same layers, or nearly the same output.
 
 An image can be pushed again under another name, another manifest or an index, so names say nothing. The hotkey that
-first submitted what two images share keeps it; the other image is refused. A submission counts as first also if its
-hotkey has submitted something else since, or has left. Times are in whole seconds since the epoch.
+first submitted a digest or layers keeps them; the other image is refused. `judged_copies` has what follows if only
+the output is nearly the same. A submission counts as first also if its hotkey has submitted something else since,
+or has left. Times are in whole seconds since the epoch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from soundsright.copies import DuplicateRule, Likeness, earliest_of_duplicates
+from soundsright.copies import DuplicateRule, Likeness
 from soundsright.core.errors import InfrastructureFault
 from soundsright.core.images import MeasuredImage, SubmittedImage
 from soundsright.core.ports import ImageRunner, Records, Runner
@@ -36,7 +37,6 @@ _log = logging.getLogger(__name__)
 _SHARED = {
     DuplicateRule.SAME_CONTENT: "the digest is that of",
     DuplicateRule.SHARED_CHECKPOINT: "the layers are those of",
-    DuplicateRule.NEAR_COPY: "the output on probe clips is nearly that of",
 }
 
 LATEST_LIST_S = 7_200
@@ -128,29 +128,6 @@ class KnownImages:
             self._position = rows[-1].position
         own = self._layers.get(sha256)
         return [sha256, *(each for each, layers in self._layers.items() if layers == own and each != sha256)]
-
-
-def suspected_copies(
-    entries: Sequence[SubmittedImage], pairs: Sequence[Likeness], claim_of: Callable[[SubmittedImage], Claim]
-) -> dict[str, Failure]:
-    """The refusals of the later images of pairs that are alike, by entry id.
-
-    An image that is refused is nobody's original.
-    """
-    in_order = sorted(entries, key=lambda entry: (claim_of(entry), entry.hotkey))
-    place = {entry.entry_id: number for number, entry in enumerate(in_order)}
-
-    def order(entry: SubmittedImage, _pair: Hashable) -> tuple[int, int]:
-        return place[entry.entry_id], 0
-
-    def marks(entry: SubmittedImage) -> Iterator[int]:
-        return (number for number, pair in enumerate(pairs) if entry.entry_id in (pair.first, pair.second))
-
-    _, dropped = earliest_of_duplicates(entries, order=order, marks=marks)
-    return {
-        copy.entry_id: _refusal(DuplicateRule.NEAR_COPY, original.hotkey, claim_of(original))
-        for copy, original, _pair in dropped
-    }
 
 
 def _refusal(rule: DuplicateRule, hotkey: str, claim: Claim) -> Failure:

@@ -8,7 +8,7 @@ Times of submission are in whole seconds since the epoch, other times in seconds
     set            the digest of the set
     measured:ENTRY the scoring runs of an image; the results of its clips are separate rows
     scored:ENTRY   the metrics of an image; they are staged until the round is published
-    copies         the images that copy an earlier submission by their layers or their output
+    copies         the images that copy an earlier submission by their layers, and those that are alike
     published      the whole table, and the signed results of the round
 """
 
@@ -28,6 +28,7 @@ from soundsright.core.images import (
     submitted_image,
 )
 from soundsright.core.results import Failure
+from soundsright.services.executor.suspects import NO_SUSPECTS, Suspects, suspects_of_facts
 from soundsright.services.rounds import steps
 
 UNPROCESSED = "unprocessed"
@@ -123,13 +124,18 @@ class ScoredStep(steps.StepRecord):
 
 @dataclass(frozen=True)
 class CopiesStep(steps.StepRecord):
-    """The failures of images that copy an earlier submission, by entry id. They are found when all have run."""
+    """The copies of earlier submissions. They are found when all images have run.
+
+    `failures` are by entry id. `suspects` are images whose output alone is nearly that of another one.
+    """
 
     failures: Mapping[str, Failure]
+    suspects: Suspects = NO_SUSPECTS
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Self:
-        return cls({entry_id: Failure(**failure) for entry_id, failure in facts["failures"].items()})
+        failures = {entry_id: Failure(**failure) for entry_id, failure in facts["failures"].items()}
+        return cls(failures, suspects_of_facts(facts["suspects"]) if "suspects" in facts else NO_SUSPECTS)
 
 
 @dataclass(frozen=True)

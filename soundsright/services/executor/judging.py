@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from soundsright.core.images import ImageMetrics, MeasuredImage
-from soundsright.ranking import QualityRules, clip_scores, image_metrics, protected_winner
+from soundsright.ranking import (
+    ImageLead,
+    QualityRules,
+    clip_scores,
+    copy_leads,
+    image_metrics,
+    protected_winner,
+)
 from soundsright.services.executor.context import JudgedSet
 
 
@@ -40,6 +47,16 @@ class ImageJudge:
             for name in ranked
         }
         return protected_winner(ranked, scores, holder or None, self._quality_rules)
+
+    def copy_leads(self, original: MeasuredImage, copies: Mapping[str, MeasuredImage]) -> dict[str, ImageLead]:
+        """The lead of each suspected copy, by entry id, over the image that it is suspected to copy.
+
+        Raises:
+            ValueError: the images were measured on different clips.
+        """
+        wanted = {clip.clip_id for clip in original.clips}
+        unprocessed = [clip for clip in self.judged.unprocessed if clip.clip_id in wanted]
+        return copy_leads(original, copies, unprocessed, self.judged.rules, self._quality_rules)
 
     @cached_property
     def _quality_rules(self) -> QualityRules:

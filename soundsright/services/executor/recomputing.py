@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
+from soundsright.copies import DuplicateRule
 from soundsright.core.images import ImageMetrics, ImageRow
 from soundsright.services.executor.context import Judge, JudgeOf
+from soundsright.services.executor.judged_copies import with_copies_judged
 from soundsright.services.executor.judging import ImageJudge
 from soundsright.services.executor.participants import NOT_EVALUATED
 from soundsright.services.executor.results import MeasuredEntry, RoundResults
@@ -33,7 +35,7 @@ def recomputed(results: RoundResults, judge_of: JudgeOf = ImageJudge) -> Recompu
         MeasuredEntry(replace(entry.row, metrics=_metrics(entry, judge)), entry.measured)
         for entry in results.entries
     )
-    rows = replace(results, entries=entries).ranked(judge)
+    rows = with_copies_judged(replace(results, entries=entries), judge).ranked(judge)
     published = [entry.row for entry in results.entries]
     return Recomputed(rows, (*_differences_of_clips(results), *_differences(published, rows)))
 
@@ -49,9 +51,13 @@ def _differences_of_clips(results: RoundResults) -> Iterator[str]:
     """The images whose scores are not those of all clips of their runs: a mean over fewer is another one."""
     scored: tuple[str, list[str]] | None = None
     for entry in results.entries:
-        if entry.measured is None or entry.measured.failure is not None:
-            continue
         hotkey = entry.row.submission.hotkey
+        failure = None if entry.measured is None else entry.measured.failure
+        said = entry.row.metrics.error if entry.measured is None else failure and failure.code
+        if said == DuplicateRule.NEAR_COPY:
+            yield f"{hotkey}: it is refused as {said}, which only the test of its lead decides"
+        if entry.measured is None or failure is not None:
+            continue
         in_runs = sorted(clip_id for run in entry.measured.runs for clip_id in run.clip_ids)
         own = sorted(clip.clip_id for clip in entry.measured.clips)
         if own != in_runs:

@@ -30,6 +30,7 @@ from soundsright.core.rulesets import Ruleset, ruleset_by_name
 from soundsright.services.executor.context import Judge, JudgedSet
 from soundsright.services.executor.executor_steps import MaterialStep
 from soundsright.services.executor.publishing import Table, ranked_rows
+from soundsright.services.executor.suspects import NO_SUSPECTS, Suspects, suspects_of_facts
 from soundsright.services.records import (
     EXECUTOR_RESULTS,
     ShortText,
@@ -49,6 +50,8 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**63)]
 ClipId = Annotated[str, Field(max_length=128)]
 Scores = dict[ClipId, dict[Annotated[str, Field(max_length=64)], Number]]
+EntryId = Annotated[str, Field(pattern=r"^[^\s-]{1,64}-[0-9]{1,19}$")]
+Pair = Annotated[list[Count], Field(min_length=2, max_length=2)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -106,6 +109,14 @@ class MaterialForm(_Form):
     committed_block: Count | None
 
 
+class SuspectsForm(_Form):
+    """The images that are alike, in the order in which they came. See `Suspects`."""
+
+    entries: Annotated[list[EntryId], Field(max_length=MAX_ENTRIES)]
+    since_s: Annotated[list[Count], Field(max_length=MAX_ENTRIES)]
+    pairs: Annotated[list[Pair], Field(max_length=MAX_ENTRIES**2)]
+
+
 class ResultsForm(_Form):
     """The document of a round. `rows` are in the order of the table; `dropped` names images replaced meanwhile."""
 
@@ -123,6 +134,7 @@ class ResultsForm(_Form):
     unprocessed: Annotated[Scores, Field(max_length=10_000)]
     groups: GroupsForm | None
     entries: Annotated[list[EntryForm], Field(max_length=MAX_ENTRIES)]
+    suspected: SuspectsForm | None = None
     rows: Annotated[list[dict[str, Any]], Field(max_length=MAX_ENTRIES)]
     dropped: Annotated[list[ShortText], Field(max_length=MAX_ENTRIES)]
 
@@ -141,7 +153,7 @@ class RoundResults:
 
     `signer` is the address whose signature was verified; it is empty before. `dropped` are the entry ids of images
     that were replaced before the round was published. `material` is what the executor says of its recordings; None
-    in results of earlier versions.
+    in results of earlier versions. `suspects` are the images whose output is nearly the same.
     """
 
     challenge: Challenge
@@ -153,6 +165,7 @@ class RoundResults:
     dropped: tuple[str, ...] = ()
     signer: str = ""
     material: MaterialStep | None = None
+    suspects: Suspects = NO_SUSPECTS
 
     @property
     def round_id(self) -> str:
@@ -193,6 +206,7 @@ def signed_results(results: RoundResults, table: Table, account: Account) -> str
             "factors": {name: list(own) for name, own in groups.factors.items()},
         },
         "entries": [_entry(entry.row.submission, entry.measured) for entry in results.entries if entry.measured],
+        "suspected": asdict(results.suspects),
         "rows": [_row(row) for row in table.rows if row.submission.entry_id in took_part],
         "dropped": list(table.dropped),
     }
@@ -264,6 +278,7 @@ def _results_of(form: ResultsForm, ruleset: Ruleset, signer: str) -> RoundResult
         tuple(form.dropped),
         signer,
         None if form.material is None else MaterialStep(**form.material.model_dump()),
+        NO_SUSPECTS if form.suspected is None else suspects_of_facts(form.suspected.model_dump()),
     )
 
 

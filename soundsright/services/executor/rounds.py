@@ -21,7 +21,6 @@ from soundsright.core.results import ClipResult, Failure
 from soundsright.core.schedule import seed_of_round
 from soundsright.services.executor import executor_steps
 from soundsright.services.executor.context import ExecutorContext, Judge, JudgedSet
-from soundsright.services.executor.copied_images import suspected_copies
 from soundsright.services.executor.entries import EntryRuns, RoundOfImages, measured_before
 from soundsright.services.executor.executor_steps import (
     UNPROCESSED,
@@ -31,10 +30,12 @@ from soundsright.services.executor.executor_steps import (
     PublishedStep,
     SeedStep,
 )
+from soundsright.services.executor.judged_copies import with_copies_judged
 from soundsright.services.executor.openness import material_of_round, material_step
 from soundsright.services.executor.participants import MAX_PARTICIPANTS, participants
 from soundsright.services.executor.publishing import table_of
 from soundsright.services.executor.results import MeasuredEntry, RoundResults, signed_results
+from soundsright.services.executor.suspects import suspects_of
 from soundsright.services.rounds import (
     PRIVATE_FOLDER,
     ClipSet,
@@ -240,17 +241,20 @@ class RunningRound:
             return last[1]
         standing = frozenset(context.store.standing().values())
         measured = [self._measured_entry(row) for row in rows.values()]
-        checked = self._without_copies(measured, judge, clips)
-        entries = [entry for entry in checked if entry.row.submission in standing]
+        copies = self._step(executor_steps.COPIES, lambda: self._copies(measured, clips))
+        checked = [_with_failure(entry, copies, judge) for entry in measured]
         results = RoundResults(
             challenge=self.challenge,
             judged=judged,
             machine=context.machine,
             set_digest=clips.digest,
             holder=chosen.holder,
-            entries=tuple(entries),
+            entries=tuple(entry for entry in checked if entry.row.submission in standing),
+            dropped=tuple(entry.entry_id for entry in chosen.entries if entry not in standing),
             material=stated,
+            suspects=copies.suspects,
         )
+        results = with_copies_judged(results, judge)
         ranked = results.ranked(judge)
         table = table_of(ranked, chosen, None if last is None else last[1], standing)
         record = PublishedStep(
@@ -268,21 +272,6 @@ class RunningRound:
         )
         return context.store.publish(self.round_id, record)
 
-    def _without_copies(
-        self, entries: Sequence[MeasuredEntry], judge: Judge, clips: ClipSet
-    ) -> list[MeasuredEntry]:
-        """The entries, with a failure for each that copies an earlier submission."""
-        copies = self._step(executor_steps.COPIES, lambda: self._copies(entries, clips)).failures
-        checked = []
-        for entry in entries:
-            failure = copies.get(entry.row.submission.entry_id)
-            if failure is not None and entry.measured is not None:
-                measured = replace(entry.measured, failure=failure)
-                metrics = replace(judge.metrics(measured), updated_s=entry.row.metrics.updated_s)
-                entry = MeasuredEntry(replace(entry.row, metrics=metrics), measured)
-            checked.append(entry)
-        return checked
-
     def _copies(self, entries: Sequence[MeasuredEntry], clips: ClipSet) -> CopiesStep:
         """The copies among the images that have run. All layers that can be known are known now."""
         context, images = self._context, self._context.store.images
@@ -299,7 +288,7 @@ class RunningRound:
                 ran[submission.entry_id] = measured
         pairs = context.alike(clips, context.round_folder(self.round_id) / "enhanced", ran)
         left = [entry.row.submission for entry in in_order if entry.row.submission.entry_id in ran]
-        return CopiesStep(failures | suspected_copies(left, pairs, images.claim_of))
+        return CopiesStep(failures, suspects_of(left, pairs, images.claim_of))
 
     def _measured_entry(self, row: ImageRow) -> MeasuredEntry:
         entry_id = row.submission.entry_id
@@ -307,6 +296,16 @@ class RunningRound:
         if record is None:
             return MeasuredEntry(row, None)
         return MeasuredEntry(row, measured_before(self._context.state, self.round_id, entry_id, record))
+
+
+def _with_failure(entry: MeasuredEntry, copies: CopiesStep, judge: Judge) -> MeasuredEntry:
+    """The entry; with a failure if it copies an earlier submission by its layers."""
+    failure = copies.failures.get(entry.row.submission.entry_id)
+    if failure is None or entry.measured is None:
+        return entry
+    measured = replace(entry.measured, failure=failure)
+    metrics = replace(judge.metrics(measured), updated_s=entry.row.metrics.updated_s)
+    return MeasuredEntry(replace(entry.row, metrics=metrics), measured)
 
 
 def check_corpus(material: Material, challenge: Challenge) -> None:

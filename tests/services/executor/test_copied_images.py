@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from soundsright.core.results import ClipResult
 from soundsright.core.submission import FetchedModel
 from soundsright.services.executor import recomputed
 from soundsright.services.executor.copied_images import alike_images
-from soundsright.services.executor.executor_steps import COPIES
+from soundsright.services.executor.executor_steps import COPIES, CopiesStep
 from soundsright.services.executor.run_records import attempt_folder
+from soundsright.services.executor.suspects import Suspects
 from soundsright.services.rounds import ClipSet, steps, write_wav
 from tests.services.executor.sets import RATE_HZ, ScriptedRunner, fetched_image, meter, small_set, step_log
 from tests.services.executor.world import Judge, Sandbox, World, entry
@@ -146,7 +148,7 @@ def test_unknown_layers_are_not_the_same(tmp_path: Path) -> None:
 
 
 def test_an_image_whose_output_is_anothers_is_a_suspected_copy(world: World) -> None:
-    better = entry("Bb", 90, at_s=2)
+    better = entry("Bb", 84, at_s=2)
     world.alike = [("Aa", "Bb")]
     world.play(A, better, C)
     assert errors(world) == {"Aa": None, "Cc": None, "Bb": "near_copy"}
@@ -154,6 +156,45 @@ def test_an_image_whose_output_is_anothers_is_a_suspected_copy(world: World) -> 
     results = world.results()
     assert recomputed(results, Judge).differences == ()
     assert world.shown()[0][0] == "Aa"
+
+
+def test_a_suspected_copy_with_a_certain_lead_counts(world: World) -> None:
+    world.alike = [("Aa", "Bb")]
+    world.play(A, entry("Bb", 90, at_s=2), C)
+    assert errors(world) == {"Bb": None, "Aa": None, "Cc": None}
+    results = world.results()
+    assert recomputed(results, Judge).differences == ()
+    assert [row.metrics.copy_of for row in recomputed(results, Judge).rows] == ["Aa", None, None]
+    assert results.suspects.entries == (A.entry_id, B.entry_id)
+    assert results.suspects.pairs == ((0, 1),)
+
+
+def test_a_copy_of_several_images_needs_a_lead_over_each(world: World) -> None:
+    world.alike = [("Aa", "Bb"), ("Aa", "Cc"), ("Bb", "Cc")]
+    second = entry("Bb", 90, at_s=2)
+    world.play(A, second, entry("Cc", 92, at_s=3))
+    assert errors(world) == {"Bb": None, "Aa": None, "Cc": "near_copy"}
+    assert detail(world, "Cc").startswith("Copy of Bb:")
+    world.play(A, second, entry("Cc", 99, at_s=130))
+    assert errors(world) == {"Cc": None, "Bb": None, "Aa": None}
+
+
+def test_a_false_time_does_not_make_an_original_the_copy(world: World) -> None:
+    world.play(A)
+    forged = entry("Bb", 80, at_s=0)
+    world.clock.sleep(10_000)
+    world.service.take((A, forged))
+    world.alike = [("Aa", "Bb")]
+    world.play(A, forged)
+    assert errors(world) == {"Aa": None, "Bb": "near_copy"}
+
+
+def test_a_suspected_copy_waits_for_another_image(world: World) -> None:
+    world.alike = [("Aa", "Bb")]
+    world.play(A, B)
+    world.play(A, B, C)
+    assert ("images-20", "Bb", 1) not in world.meter.runs
+    assert errors(world)["Bb"] == "near_copy"
 
 
 def test_a_refused_image_is_nobodys_original(world: World) -> None:
@@ -167,7 +208,32 @@ def test_what_was_found_is_recorded_and_not_found_again(world: World) -> None:
     world.play(A, B)
     record = steps.read(world.state, "images-10", COPIES)
     assert record is not None
-    assert {name: failure.code for name, failure in record.failures.items()} == {B.entry_id: "near_copy"}
+    assert (record.suspects.entries, record.suspects.pairs) == ((A.entry_id, B.entry_id), ((0, 1),))
+    assert CopiesStep.of(json.loads(json.dumps(record.facts()))) == record
+
+
+def test_a_round_that_began_with_an_earlier_version_goes_on() -> None:
+    assert CopiesStep.of({"failures": {}}).suspects == Suspects()
+
+
+@pytest.mark.parametrize(
+    ("entries", "since_s", "pairs"),
+    [
+        (("Aa-1", "Bb-2"), (1,), ()),
+        (("Aa-1", "Aa-1"), (1, 1), ((0, 1),)),
+        (("Aa-1", "Bb-2"), (1, 2), ((1, 0),)),
+        (("Aa-1", "Bb-2"), (1, 2), ((0, 0),)),
+        (("Aa-1", "Bb-2"), (1, 2), ((0, 2),)),
+        (("Aa-1", "Bb-2"), (1, 2), ((0, 1), (0, 1))),
+        (("Bb-2", "Aa-1"), (2, 1), ((0, 1),)),
+        (("Aa-1", "Bb-9"), (1, 2), ((0, 1),)),
+    ],
+)
+def test_marks_that_contradict_themselves_are_refused(
+    entries: tuple[str, ...], since_s: tuple[int, ...], pairs: tuple[tuple[int, int], ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"cop(y|ies)|earlier and a later|submitted after"):
+        Suspects(entries, since_s, pairs)
 
 
 def enhanced(folder: Path, clips: ClipSet, entry_id: str, *, noise: int, gain: float = 1.0) -> MeasuredImage:

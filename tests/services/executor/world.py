@@ -28,7 +28,7 @@ from soundsright.core.results import ClipResult, Failure
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.sources import ImageRef
 from soundsright.core.submission import FetchedModel, Submission
-from soundsright.ranking import efficiency_score
+from soundsright.ranking import ImageLead, efficiency_score
 from soundsright.services.executor.checking import ResultsCheck
 from soundsright.services.executor.context import ExecutorContext, JudgedSet, JudgeOf
 from soundsright.services.executor.redrawing import Redrawing
@@ -133,13 +133,19 @@ class Sandbox(FakeSandbox):
 
 @dataclass
 class Meter:
-    """A meter that records each run. `failures` and `faults` are by hotkey; `runs` counts every run."""
+    """A meter that records each run. `failures` and `faults` are by hotkey; `runs` counts every run.
+
+    `luck` has, by hotkey, the part of the image's own time that each run takes, and `unsteady` the hotkeys whose
+    runs met a machine that changed its speed.
+    """
 
     rules: ExecutorRules
     failures: dict[str, Failure] = field(default_factory=dict)
     faults: dict[str, list[InfrastructureFault]] = field(default_factory=dict)
     runs: dict[tuple[str, str, int], int] = field(default_factory=dict)
     before_run: Callable[[str, int], object] = lambda _hotkey, _number: None
+    luck: dict[str, Sequence[float]] = field(default_factory=dict)
+    unsteady: set[str] = field(default_factory=set)
 
     def measure(self, model: FetchedModel, clips: ClipSet, folder: Path, log: MeasurementLog) -> MeasuredImage:
         hotkey = model.submission.hotkey
@@ -157,12 +163,14 @@ class Meter:
                 self.before_run(hotkey, number)
                 key = log.round_id, hotkey, number
                 self.runs[key] = self.runs.get(key, 0) + 1
-                step = RunStep(ScoringRun(number, part, float(time_s), 30.0, 1_000_000_000))
+                part_of_time = self.luck.get(hotkey, [1.0] * self.rules.scoring_runs)[number - 1]
+                step = RunStep(ScoringRun(number, part, time_s * part_of_time, 30.0, 1_000_000_000))
                 log.record_run(1, number, step)
             assert step.run is not None
             runs.append(step.run)
         scores = {"PESQ_WB": 1 + 3.5 * quality / 100, "ESTOI": quality / 100}
-        return MeasuredImage(tuple(runs), tuple(ClipResult(c, scores=scores) for c in clips.clip_ids))
+        results = tuple(ClipResult(c, scores=scores) for c in clips.clip_ids)
+        return MeasuredImage(tuple(runs), results, unsteady=hotkey in self.unsteady)
 
 
 @dataclass(frozen=True)
@@ -191,6 +199,11 @@ class Judge:
             return ranked[0] if ranked else None
         scores = {name: self.metrics(measured[name]).final_score for name in ranked}
         return next((name for name in ranked if scores[name] > scores[holder] + 0.05), holder)
+
+    def copy_leads(self, original: MeasuredImage, copies: Mapping[str, MeasuredImage]) -> dict[str, ImageLead]:
+        before = self.metrics(original).final_score
+        leads = {name: self.metrics(copy).final_score - before for name, copy in copies.items()}
+        return {name: ImageLead(lead, None, lead > 0.05) for name, lead in leads.items()}
 
 
 @dataclass
