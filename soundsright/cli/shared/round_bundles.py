@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soundsright.core.errors import BundleRefused, UsageError
+from soundsright.core.errors import BundleRefused, ChainUnavailable, HistoryGone, UsageError
 
 if TYPE_CHECKING:
+    from soundsright.core.ports import LiveChain
     from soundsright.services.records import OpenedRound
 
 
@@ -57,6 +58,17 @@ def chain_line(
     chain = opened_chain(settings_from(Settings, flags, env_file), None)
     try:
         block = commitment_block(chain, opened.signer, opened.document.round.id, opened.sha256, hint)
-        return [f"Committed  by {opened.signer} in block {block}"]
+        return [f"Committed  by {opened.signer} in block {block}{_time_of(chain, block)}"]
     finally:
         chain.close()
+
+
+def _time_of(chain: LiveChain, block: int) -> str:
+    """When the block was made, as words that follow its number; nothing if the chain no longer knows."""
+    from datetime import UTC, datetime
+
+    try:
+        made_at = datetime.fromtimestamp(chain.timestamp_s(block), UTC)
+    except (ChainUnavailable, HistoryGone, OverflowError, OSError, ValueError):
+        return ""
+    return f", {made_at:%Y-%m-%d %H:%M} UTC"

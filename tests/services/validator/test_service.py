@@ -114,7 +114,10 @@ class Bench:
         self.peers.reveals[key.address] = committed
 
     def validator(self, *, dry_run: bool = False, chain: Any = None) -> ValidatorService:
-        context = ValidatorContext(
+        return ValidatorService(self.context(dry_run=dry_run, chain=chain))
+
+    def context(self, *, dry_run: bool = False, chain: Any = None) -> ValidatorContext:
+        return ValidatorContext(
             SubnetSettings(
                 CompetitionRules((COMPETITION,), SOUNDSRIGHT_V3),
                 Measures(8, ("PESQ_WB", "ESTOI"), {"PESQ_WB": 0.0, "ESTOI": -1.0}),
@@ -140,7 +143,6 @@ class Bench:
             valid_signature=valid_signature,
             dry_run=self.dry_run_weights.append if dry_run else None,
         )
-        return ValidatorService(context)
 
     def to_seed(self, day: int) -> None:
         """Let the chain reach the seed block of the round of that day."""
