@@ -33,7 +33,7 @@ from soundsright.adapters.containers.labels import (
     ROUND_LABEL,
     this_owner,
 )
-from soundsright.adapters.containers.model_images import image_layers, model_image
+from soundsright.adapters.containers.model_images import built_content, image_layers, model_image
 from soundsright.adapters.sandboxes import (
     GpuPool,
     ModelConnector,
@@ -160,6 +160,10 @@ class DockerSandbox:
             InfrastructureFault: the engine failed.
         """
         return image_layers(self._engine, model, self._settings.build)
+
+    def built_content(self, model: FetchedModel) -> str:
+        """The digest of the content of a model's built image; see `ImageBuilder`."""
+        return built_content(self._engine, model, self._settings.build)
 
     def _image_for_run(self, model: FetchedModel, token: StopToken) -> BuiltImage:
         """The image for one run. Its build time includes that of `prepare`."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from soundsright.adapters.containers.build_limits import BuildLimits, BuiltImage
 from soundsright.adapters.containers.engine import Engine, engine_faults
 from soundsright.adapters.containers.image_build import ImageBuild
+from soundsright.adapters.containers.image_content import image_content_digest
 from soundsright.adapters.containers.image_pull import pull_image, pulled_before
 from soundsright.adapters.containers.image_storage import PULLED_REPOSITORY, remove_unused_images
 from soundsright.adapters.containers.registry_check import check_registries
@@ -30,6 +31,9 @@ from soundsright.core.errors import ProtocolViolation
 from soundsright.core.image_names import name_refusal
 from soundsright.core.sources import is_image_reference
 from soundsright.core.submission import FetchedModel
+
+_CONTENT_FACTOR = 2
+"""An export has a header for each file, so it can be larger than the image."""
 
 
 def model_image(
@@ -90,6 +94,15 @@ def image_layers(engine: Engine, model: FetchedModel, limits: BuildLimits) -> tu
         except docker.errors.ImageNotFound:
             return ()
     return tuple(map(str, layers))
+
+
+def built_content(engine: Engine, model: FetchedModel, limits: BuildLimits) -> str:
+    """The digest of the content of the image that was built for a model.
+
+    Raises:
+        InfrastructureFault: the engine failed, it has no such image, or the image is too large.
+    """
+    return image_content_digest(engine, _tag(model, limits), max_bytes=_CONTENT_FACTOR * limits.max_image_bytes)
 
 
 def _tag(model: FetchedModel, limits: BuildLimits) -> str:

@@ -39,6 +39,7 @@ from soundsright.core.ports.peers import Peers, Reply
 from soundsright.core.ports.runners import (
     Answer,
     DegradedClip,
+    ImageBuilder,
     ImageKeeper,
     ImageRunner,
     MeteredModel,
@@ -66,6 +67,7 @@ __all__ = [
     "DegradedClip",
     "ETag",
     "EnergyMeter",
+    "ImageBuilder",
     "ImageExecutor",
     "ImageKeeper",
     "ImageRunner",

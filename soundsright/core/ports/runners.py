@@ -161,6 +161,19 @@ class ImageKeeper(Runner, Protocol):
         ...
 
 
+@runtime_checkable
+class ImageBuilder(Runner, Protocol):
+    """A runner that builds an image for each model."""
+
+    def built_content(self, model: FetchedModel) -> str:
+        """The SHA-256 of the content of a model's built image: its files and settings without times.
+
+        Raises:
+            InfrastructureFault: the engine failed, the image is gone, or it is too large to be read.
+        """
+        ...
+
+
 class Sandbox(Runner, Protocol):
     """A runner that runs strangers' models on this machine, in processes or containers that it starts."""
 

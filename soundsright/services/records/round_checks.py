@@ -217,6 +217,7 @@ def _check_steps(bundle: RoundBundle) -> None:
         weights = done.get(steps.WEIGHTS)
         recorded = {} if entries is None else {e.entry_id: e for e in entries.submissions}
         fetched = {name: done.get(steps.fetch(name)) for name in recorded}
+        images = {name: done.get(steps.image(name)) for name in recorded}
         sets = {c.id: done.get(steps.set_of(c.id)) for c in document.competitions}
         decided = {name: done.get(steps.decide(name)) for name in document.shares}
     except UsageError as error:
@@ -232,6 +233,9 @@ def _check_steps(bundle: RoundBundle) -> None:
             (own.hotkey, own.uid, own.competition_id, str(own.source), own.block), said, f"the entry {entry.entry}"
         )
         _same(fetch.content_hash if fetch else None, entry.content_hash, f"the content of {entry.entry}")
+        built = images[entry.entry]
+        image = (built.content, built.repeatable) if built else (entry.image, None)
+        _same(image, (entry.image, entry.image_reproducible), f"the image of {entry.entry}")
         sketch = duplicates.sketches.get(entry.entry) if duplicates else None
         _same(_sha256(sketch) if sketch else None, entry.tensors, f"the tensors of {entry.entry}")
     for facts in document.competitions:

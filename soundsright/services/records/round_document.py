@@ -64,9 +64,10 @@ class EntryFacts(_Part):
     """One entry. `entry` is its id, `reference` the full name of its source, `block` that of its commitment.
 
     `content_hash` is that of the fetched model, and `tensors` the SHA-256 of the sketch of its tensors. `image` is
-    the digest of the image that ran, and `image_reproducible` says whether two builds give the same. Each is None
-    if it is not recorded. `answers_root` is over its answers in the order of the clips, of which there are
-    `answers_count`, and `scores_root` over its lines of scores.jsonl. Both are None if it has none.
+    the digest of the content of the image that was built, or the full name of one that was pulled by its digest.
+    `image_reproducible` says of a built one whether another build gives the same. Each is None if it is not
+    recorded. `answers_root` is over its answers in the order of the clips, of which there are `answers_count`, and
+    `scores_root` over its lines of scores.jsonl. Both are None if it has none.
     """
 
     entry: ShortText

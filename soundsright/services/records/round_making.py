@@ -198,6 +198,8 @@ def _entries(
     scores = _grouped(trees.scores, lambda line: (line["competition"], line["entry"]))
     for each in entries.submissions if entries else ():
         fetched, sketch = done.get(steps.fetch(each.entry_id)), sketches.get(each.entry_id)
+        built = done.get(steps.image(each.entry_id))
+        pulled = str(each.source) if isinstance(each.source, ImageRef) else None
         own, lines = answers.get(each.entry_id, []), scores.get((each.competition_id, each.hotkey), [])
         yield EntryFacts(
             entry=each.entry_id,
@@ -208,8 +210,8 @@ def _entries(
             block=each.block,
             content_hash=fetched.content_hash if fetched else None,
             tensors=_sha256(sketch) if sketch else None,
-            image=str(each.source) if isinstance(each.source, ImageRef) else None,
-            image_reproducible=None,
+            image=built.content if built else pulled,
+            image_reproducible=built.repeatable if built else None,
             answers_root=root_of(map(answer_leaf, own)) if own else None,
             answers_count=len(own),
             scores_root=root_of(map(score_leaf, lines)) if lines else None,

@@ -17,8 +17,8 @@ from soundsright.services.rounds import RoundPlan, plan_document, steps
 
 PLAN_SCHEMA = "soundsright.plan/1"
 STEP_ORDER = (
-    *("settings", "seed", "corpus", "entries", "fetch", "duplicates", "set", "enhanced", "look", "set_aside"),
-    *("near_copies", "flags", "apart", "decide", "weights", "payees"),
+    *("settings", "seed", "corpus", "entries", "fetch", "duplicates", "set", "enhanced", "image"),
+    *("look", "set_aside", "near_copies", "flags", "apart", "decide", "weights", "payees"),
 )
 """The kinds of steps in a bundle, in the order in which a round takes them."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from soundsright.core.errors import UsageError
 from soundsright.services.records.round_bundle import RoundBundle
 from soundsright.services.records.round_document import EntryFacts
+from soundsright.services.rounds import steps
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,7 @@ def _entered(bundle: RoundBundle, entry: EntryFacts) -> Iterator[StoryLine]:
     yield StoryLine("Model", entry.reference, f"content {entry.content_hash}" if entry.content_hash else "")
     if entry.tensors:
         yield StoryLine("Tensors", "compared with those of all other entries", f"sketch {entry.tensors}")
-    if entry.image:
-        repeats = {True: "two builds give the same image", False: "two builds give different images", None: ""}
-        yield StoryLine("Image", repeats[entry.image_reproducible] or "the image that ran", f"image {entry.image}")
+    yield from _image(bundle, entry)
     seed = document.round.seed_block_hash
     for c in document.competitions:
         if c.id == entry.competition:
@@ -91,6 +90,17 @@ def _entered(bundle: RoundBundle, entry: EntryFacts) -> Iterator[StoryLine]:
                 f"{c.clips} clips of {c.id}, drawn from seed {c.seed} of block {document.round.seed_block} ({seed})"
             )
             yield StoryLine("Set", drawn, f"clips {c.clips_root}, recipes {c.recipes_digest}")
+
+
+def _image(bundle: RoundBundle, entry: EntryFacts) -> Iterator[StoryLine]:
+    """The image that ran. Old rounds do not record one that was built."""
+    built = steps.RoundSteps(bundle.document.round.id, bundle.steps()).get(steps.image(entry.entry))
+    if built is not None:
+        repeats = "reproducible: yes" if built.repeatable else f"reproducible: no ({built.reason})"
+        unread = f"; its content could not be read ({built.unread})" if built.unread else ""
+        yield StoryLine("Image", repeats + unread, f"content {entry.image}" if entry.image else "")
+    elif entry.image:
+        yield StoryLine("Image", "pulled by its digest", f"image {entry.image}")
 
 
 def _judged(bundle: RoundBundle, entry: EntryFacts) -> Iterator[StoryLine]:

@@ -23,6 +23,7 @@ from soundsright.core.sources import ModelRef
 from soundsright.core.stopping import Stops
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.rounds import steps
+from soundsright.services.rounds.built_images import record_image
 from soundsright.services.rounds.clipset import ClipSet, DrawnClips, SetRequest, finish_set, start_set
 from soundsright.services.rounds.context import RoundContext
 from soundsright.services.rounds.evaluator import EntryJob, Evaluator
@@ -232,6 +233,7 @@ class _ModelRuns:
             continues=entry_id in self.evaluations,
         )
         self.evaluations[entry_id] = self._evaluator.evaluate(job)
+        record_image(context, self._models[entry_id])
         context.observe(Event("evaluated", submission, submission.competition))
 
     def _check_sandbox(self) -> None:

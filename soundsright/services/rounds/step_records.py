@@ -93,6 +93,19 @@ class FetchStep(StepRecord):
 
 
 @dataclass(frozen=True)
+class ImageStep(StepRecord):
+    """The image that was built for a model: the digest of its content, and whether another build has the same.
+
+    `reason` says what prevents the same content. `content` is None if it could not be read, and `unread` says why.
+    """
+
+    content: str | None
+    repeatable: bool
+    reason: str = ""
+    unread: str = ""
+
+
+@dataclass(frozen=True)
 class DuplicatesStep(StepRecord):
     """The entries with the same tensors, the files that could not be read, and since when hotkeys have their files.
 

@@ -35,6 +35,7 @@ from soundsright.services.rounds.step_records import (
     EntriesStep,
     FetchStep,
     FlagsStep,
+    ImageStep,
     LookStep,
     NearCopiesStep,
     SeedStep,
@@ -85,6 +86,7 @@ __all__ = [
     "FetchStep",
     "FinishedStep",
     "FlagsStep",
+    "ImageStep",
     "LookStep",
     "NearCopiesStep",
     "PayeesStep",
@@ -151,6 +153,10 @@ def fetch(entry_id: str) -> StepKey[FetchStep]:
     return StepKey(f"fetch:{entry_id}", FetchStep)
 
 
+def image(entry_id: str) -> StepKey[ImageStep]:
+    return StepKey(f"image:{entry_id}", ImageStep)
+
+
 def set_of(competition_id: str) -> StepKey[SetStep]:
     return StepKey(f"set:{competition_id}", SetStep)
 
@@ -203,6 +209,7 @@ _RECORDS: Mapping[str, type[StepRecord]] = {
         )
     },
     "fetch": FetchStep,
+    "image": ImageStep,
     "set": SetStep,
     "enhanced": BatchStep,
     "look": LookStep,

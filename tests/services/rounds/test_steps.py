@@ -46,6 +46,7 @@ def test_every_step_of_a_round_of_0_1_0_is_read(old: MemoryState) -> None:
         steps.CollectedStep,
         steps.CommittedStep,
         steps.CorpusStep,
+        steps.ImageStep,
         steps.LookStep,
         steps.SettingsStep,
     }
