@@ -11,6 +11,7 @@ from soundsright.config import values
 from soundsright.config.executor_services import hotkeys, image_or_empty
 from soundsright.config.schema import OptionalSecret, Port, ValidatorSettings
 from soundsright.core.dockerfile import PYTHON_BASE
+from soundsright.core.images import MAX_CLIPS
 from soundsright.core.text_files import comma_separated
 
 ALL_COMPETITIONS = "all"
@@ -76,8 +77,13 @@ class ExecutorSettings(ValidatorSettings):
         ),
     ] = ""
     executor_clips: Annotated[
-        int, Field(ge=1, le=10_000, description="Number of clips in each set of the executor.")
-    ] = 42
+        int,
+        Field(
+            ge=0,
+            le=MAX_CLIPS,
+            description="Number of clips in each set of the executor. 0: as many as the runs of [executor] need.",
+        ),
+    ] = 0
     burn_ratio: Annotated[
         float,
         Field(ge=0, le=1, allow_inf_nan=False, description="Part of the winner's share that burns, from 0 to 1."),

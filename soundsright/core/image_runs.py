@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from soundsright.core.errors import UsageError
 from soundsright.core.executor_rules import ExecutorRules
+from soundsright.core.images import MAX_CLIPS
 
 SHORTEST_CLIP_S = 3.0
 """The shortest clip of a set, unless a recording itself is shorter."""
@@ -63,6 +64,26 @@ def clips_needed(rules: ExecutorRules, shortest_clip_s: float = SHORTEST_CLIP_S)
     return per_run * (rules.warmup_runs + rules.scoring_runs)
 
 
+def clips_of_sets(setting: int, rules: ExecutorRules) -> int:
+    """The number of clips in each set: that of EXECUTOR_CLIPS, or for 0 as many as fill all runs.
+
+    Raises:
+        UsageError: the setting is too low, or the runs need more clips than a set may have.
+
+    >>> clips_of_sets(0, ExecutorRules()), clips_of_sets(80, ExecutorRules())
+    (56, 80)
+    """
+    needed = clips_needed(rules)
+    if needed > MAX_CLIPS:
+        raise UsageError(
+            f"The runs of [executor] need {needed:,} clips, and a set has at most {MAX_CLIPS:,}",
+            "Lower run_audio_s, warmup_runs or scoring_runs.",
+        )
+    if setting:
+        check_clips(setting, rules)
+    return setting or needed
+
+
 def check_clips(clips: int, rules: ExecutorRules) -> None:
     """Check that a set of so many clips fills all runs, before it is drawn.
 
@@ -71,9 +92,9 @@ def check_clips(clips: int, rules: ExecutorRules) -> None:
     """
     if clips < (needed := clips_needed(rules)):
         raise UsageError(
-            f"{clips} clips are too few for {rules.warmup_runs} warm-up and {rules.scoring_runs} scoring runs of "
-            f"{rules.run_audio_s:g} s",
-            f"Draw {needed} clips, or lower run_audio_s or the number of runs in [executor].",
+            f"EXECUTOR_CLIPS of the coordinator is {clips}, which is too few for {rules.warmup_runs} warm-up and "
+            f"{rules.scoring_runs} scoring runs of {rules.run_audio_s:g} s",
+            f"Set it to {needed} there, or to 0 for as many as the runs need.",
         )
 
 

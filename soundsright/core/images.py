@@ -16,6 +16,8 @@ from soundsright.core.errors import EntryRefused, UsageError
 from soundsright.core.results import ClipResult, Failure
 from soundsright.core.sources import ImageRef
 
+MAX_CLIPS = 10_000
+"""The most clips of a set."""
 MAX_SUBMISSIONS = 4_096
 """The highest number of submissions in one list."""
 NO_SCORE = -1.0
@@ -104,7 +106,7 @@ class Challenge:
             "seed_block": type(self.seed_block) is int and 0 <= self.seed_block <= MAX_TIME_S,
             "block_hash": isinstance(self.block_hash, str) and bool(_HASH.fullmatch(self.block_hash)),
             "competition": isinstance(self.competition_id, str) and bool(_NAME.fullmatch(self.competition_id)),
-            "clips": type(self.clips) is int and 1 <= self.clips <= 10_000,
+            "clips": type(self.clips) is int and 1 <= self.clips <= MAX_CLIPS,
             "corpus_digest": isinstance(self.corpus_digest, str) and bool(_DIGEST.fullmatch(self.corpus_digest)),
         }
         if wrong := [name for name, is_right in checks.items() if not is_right]:

@@ -18,6 +18,8 @@ from soundsright.adapters.state.records import SqlRecords
 from soundsright.adapters.state.store import SqlState
 from soundsright.cli.main import cli, run
 from soundsright.core.errors import ChainUnavailable, PeerUnavailable, RequestRefused
+from soundsright.core.executor_rules import ExecutorRules
+from soundsright.core.image_runs import clips_needed
 from soundsright.services.subnet_api.submissions import STREAM
 from tests.ports import free_port
 
@@ -152,7 +154,7 @@ def test_the_round_is_that_of_the_chain_and_of_the_organisers_rules(net: Net) ->
         except RequestRefused:
             net.stop.wait(0.05)
     assert (found.round_id, found.block_hash) == ("images-180", chain.block_hash(180))
-    assert found.clips == 42
+    assert found.clips == clips_needed(ExecutorRules()) == 56
 
 
 @pytest.mark.parametrize(
@@ -178,9 +180,17 @@ def test_a_coordinator_that_is_away_is_a_failure(net: Net, capsys: pytest.Captur
     assert "does not answer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("clips", ["1", "7", "42"])
+def test_a_coordinator_whose_sets_could_never_be_run_does_not_start(
+    net: Net, capsys: pytest.CaptureFixture[str], clips: str
+) -> None:
+    assert run(cli, ["executor", "coordinate", "--executor-clips", clips]) == 2
+    assert f"EXECUTOR_CLIPS of the coordinator is {clips}, which is too few for 2 warm-up" in capsys.readouterr().err
+
+
 def test_a_key_that_nobody_expects_cannot_coordinate(net: Net, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, ["executor", "coordinate", "--wallet", "alice"]) == 2
-    assert f"not the hotkey of the chain's owner, {OWNER.address}" in capsys.readouterr().err
+    assert f"the coordinator's is {OWNER.address}" in capsys.readouterr().err
 
 
 def test_only_one_coordinator_uses_a_state(net: Net, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from soundsright.core.errors import UsageError
 from soundsright.core.executor_rules import ExecutorRules
-from soundsright.core.image_runs import check_clips, clips_needed, dealt_runs
+from soundsright.core.image_runs import check_clips, clips_needed, clips_of_sets, dealt_runs
 
 
 def durations(*seconds: float) -> dict[str, float]:
@@ -51,6 +51,15 @@ def test_a_set_that_is_too_small_is_refused_with_the_number_of_clips_that_is_eno
     rules = ExecutorRules()
     with pytest.raises(UsageError, match=r"20 clips with 90 s of audio fills 4 of 7 runs .* Draw 56 clips"):
         dealt_runs(durations(*[4.5] * 20), rules)
-    with pytest.raises(UsageError, match=r"55 clips are too few .* Draw 56 clips"):
+    with pytest.raises(UsageError, match=r"EXECUTOR_CLIPS of the coordinator is 55, which .* Set it to 56"):
         check_clips(55, rules)
     check_clips(56, rules)
+
+
+def test_a_set_has_as_many_clips_as_the_runs_need_unless_the_coordinator_names_more() -> None:
+    rules = ExecutorRules(warmup_runs=1, scoring_runs=3, run_audio_s=12)
+    assert (clips_of_sets(0, rules), clips_of_sets(17, rules)) == (clips_needed(rules), 17)
+    with pytest.raises(UsageError, match="EXECUTOR_CLIPS of the coordinator is 7"):
+        clips_of_sets(7, rules)
+    with pytest.raises(UsageError, match=r"\[executor\] need .* at most 10,000"):
+        clips_of_sets(0, ExecutorRules(scoring_runs=100, run_audio_s=3_600))

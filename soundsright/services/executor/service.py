@@ -147,7 +147,7 @@ class ExecutorService:
             self._report(None)
 
     def _failed(self, sentence: str) -> None:
-        _log.warning("%s; trying again", sentence, extra={"action": "executor_waits"})
+        _log.warning("%s; trying again", sentence.rstrip("."), extra={"action": "executor_waits"})
         self._retry.failed(self._context.clock.now())
         self._state, self._problem = WAITING, sentence
         self._report(sentence)

@@ -96,7 +96,7 @@ class Evaluator:
                 tries += 1
                 if tries >= MAX_INFRASTRUCTURE_TRIES or self.context.cancelled.is_set():
                     raise
-                job.report(Progress(0, 0, note=f"{fault}; trying again"))
+                job.report(Progress(0, 0, note=f"{str(fault).rstrip('.')}; trying again"))
                 self.context.clock.sleep(FIRST_PAUSE_S * 2 ** (tries - 1))
 
     def _run_batches(self, job: EntryJob, *, first_try: bool) -> None:

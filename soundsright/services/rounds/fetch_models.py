@@ -169,7 +169,7 @@ def _from_hub(context: RoundContext, submission: Submission) -> FetchedModel:
             tries += 1
             if tries >= MAX_INFRASTRUCTURE_TRIES:
                 raise EntryStuck.of(fault) from fault
-            progress = Progress(0, 0, note=f"{fault}; trying again")
+            progress = Progress(0, 0, note=f"{str(fault).rstrip('.')}; trying again")
             context.observe(Event("progress", submission, submission.competition, progress))
             context.pause(FIRST_PAUSE_S * 2 ** (tries - 1))
 

@@ -162,7 +162,7 @@ def test_a_fault_of_the_sandbox_is_tried_again_after_growing_pauses(bench: Bench
     evaluation = bench.evaluate(start_faults=dict.fromkeys((1, 2), EngineUnavailable("down", "Start it.")))
     assert failures(evaluation) == [None] * CLIPS
     assert bench.subnet.clock.now() - started_s == 3.0
-    assert [report.note for report in bench.reports[:2]] == ["down. Start it.; trying again"] * 2
+    assert [report.note for report in bench.reports[:2]] == ["down. Start it; trying again"] * 2
 
 
 def test_an_unexpected_error_of_the_sandbox_is_a_fault_of_this_entry(bench: Bench) -> None:

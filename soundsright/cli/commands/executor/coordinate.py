@@ -126,10 +126,12 @@ def _coordinator(
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.state import SqlRecords
     from soundsright.core.executor_rules import executor_rules
+    from soundsright.core.image_runs import clips_of_sets
     from soundsright.core.material import Material
     from soundsright.services.rounds import material_digest
     from soundsright.services.subnet_api import Coordinator, CoordinatorContext
 
+    rules = organiser.executor or executor_rules()
     material = Material(settings.soundsright_corpus, settings.soundsright_corpus_key, noise=organiser.noise)
     return Coordinator(
         CoordinatorContext(
@@ -137,9 +139,9 @@ def _coordinator(
             SqlRecords.beside(state, scope=_SCOPE),
             SystemClock(),
             health,
-            organiser.executor or executor_rules(),
+            rules,
             organiser.competitions,
-            clips=settings.executor_clips,
+            clips=clips_of_sets(settings.executor_clips, rules),
             corpus_digest=material_digest(material),
             burn_ratio=settings.burn_ratio,
             validators=frozenset(settings.validator_hotkeys),
