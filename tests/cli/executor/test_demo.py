@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from click.testing import CliRunner
@@ -11,11 +13,19 @@ from soundsright.adapters.containers import Engine, check_base, required_package
 from soundsright.adapters.peers import valid_signature
 from soundsright.cli.commands.executor import demo
 from soundsright.cli.main import cli, run
+from soundsright.cli.shared.programs import Programs
 from soundsright.core.errors import UsageError
+from soundsright.core.images import SubmittedImage
+from soundsright.core.ports import Neuron
 from soundsright.core.shipped import models_folder
 from soundsright.library import organiser_of
 from soundsright.services.executor import open_results
+from soundsright.services.records import ExecutorRound
 from tests.engines import BASE
+from tests.services.executor.rows import row
+from tests.services.subnet_api.subnet_bench import image
+
+T = TypeVar("T")
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
@@ -47,6 +57,62 @@ def test_the_packages_that_a_base_image_needs_are_read_from_the_models(tmp_path:
     (tmp_path / "requirements.txt").write_text("-r requirements-server.txt\n# note\n\nonnxruntime==1.2  # why\n")
     (tmp_path / "requirements-server.txt").write_text("numpy>=2\nfastapi\n")
     assert required_packages([tmp_path, tmp_path]) == ("fastapi", "numpy", "onnxruntime")
+
+
+class RecordedPrograms(Programs):
+    """Programs that are named and not started. `submitted` are the miners whose image each validator hands on."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, {})
+        self.miners: list[str] = []
+        self.submitted: dict[str, tuple[str, ...]] = {}
+
+    def start(self, name: str, words: Sequence[str], **_settings: str) -> None:
+        if name in demo.VALIDATORS:
+            self.submitted[name] = tuple(self.miners)
+
+    def run(self, name: str, words: Sequence[str], *, timeout_s: float, **_settings: str) -> str:
+        if "submit" in words:
+            self.miners.append(name)
+        return "the table"
+
+    def wait(self, condition: Callable[[], T | None], awaited: str, *, timeout_s: float, every_s: float = 0.0) -> T:
+        return next(value for value in (condition() for _ in range(10)) if value is not None)
+
+
+class ChainOfTwoRounds:
+    """A chain on which validators first pay the winner of an earlier round, with uid 0, and then the one with 1."""
+
+    def __init__(self, hotkeys: Sequence[str]) -> None:
+        self._hotkeys, self._asked = hotkeys, 0
+
+    def neurons(self) -> list[Neuron]:
+        return [Neuron(uid, hotkey, 0) for uid, hotkey in enumerate(self._hotkeys)]
+
+    def weights(self, _validator: str) -> dict[int, float]:
+        self._asked += 1
+        return {0: 1.0} if self._asked <= 3 else {1: 1.0}
+
+
+def test_the_weights_shown_are_those_of_the_round_shown_which_has_all_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs = RecordedPrograms(tmp_path)
+    images = demo._Images(lambda _name: image(), {})
+    rows = [
+        row(SubmittedImage(1, programs.address(name), image()), quality)
+        for name, quality in (("gtcrn", 0.9), ("spectral-gate", 0.2), ("degraded", 0.1))
+    ]
+    chain = ChainOfTwoRounds([programs.address(name) for name in demo.MODELS])
+    monkeypatch.setattr(demo, "_started_chain", lambda *_: chain)
+    monkeypatch.setattr(demo, "_answers", lambda _port: True)
+    monkeypatch.setattr(demo, "_table", lambda *_: ExecutorRound("images-20", tuple(rows)))
+    monkeypatch.setattr(demo, "_keep_results", lambda *_: None)
+    demo._run(tmp_path, programs, images)
+    out = capsys.readouterr().out
+    assert programs.submitted == dict.fromkeys(demo.VALIDATORS, demo.MODELS)
+    assert all(f"weights of {name}: gtcrn 100%" in out for name in demo.VALIDATORS)
+    assert "Both validators set the same weights." in out
 
 
 @pytest.fixture

@@ -217,7 +217,31 @@ def _run(folder: Path, programs: Programs, images: _Images) -> None:
         EXECUTOR_CLIPS=str(_CLIPS),
     )
     click.echo("The demo pays on the shipped recordings, which an image could contain. Do not do so for money.")
-    click.echo("Starting the coordinator, the executor and two validators")
+    click.echo("Starting the coordinator and the executor")
+    _start_services(programs, ports, images)
+    for name, image in by_miner.items():
+        click.echo(f"{name} submits {image.repository}@sha256:{image.sha256[:12]}…")
+        programs.run(name, ["executor", "submit", "--image-ref", str(image)], timeout_s=_SUBMIT_S)
+    click.echo("Starting two validators")
+    for name in VALIDATORS:
+        # They hand the submissions on. Only now are these complete, so the first round has all of them.
+        programs.start(name, ["executor", "validate"])
+    table = _table(programs, ports[1])
+    weights: dict[str, dict[int, float]] | None = None
+    winner = next((row.submission.hotkey for rank, row in table.ranked if rank == 1), None)
+    if winner is not None:
+        weights = programs.wait(
+            lambda: _weights(chain, programs, winner), "both validators pay the winner", timeout_s=_ROUND_S
+        )
+    source = ["--results", _url(ports[1])]
+    click.echo()
+    click.echo(programs.run(VALIDATORS[0], ["executor", "scores", *source], timeout_s=_SUBMIT_S).rstrip())
+    _keep_results(folder, ports[1])
+    _print_weights(chain, programs, weights)
+
+
+def _start_services(programs: Programs, ports: tuple[int, int], images: _Images) -> None:
+    """Start the coordinator and the executor on these ports, and wait until both answer."""
     programs.start(
         "coordinator",
         ["executor", "coordinate"],
@@ -233,24 +257,8 @@ def _run(folder: Path, programs: Programs, images: _Images) -> None:
         EXECUTOR_PORT=str(ports[1]),
         **images.settings,
     )
-    for name in VALIDATORS:
-        programs.start(name, ["executor", "validate"])
     programs.wait(lambda: _answers(ports[0]), "the coordinator answers", timeout_s=_START_S)
     programs.wait(lambda: _answers(ports[1]), "the executor answers", timeout_s=_START_S)
-    for name, image in by_miner.items():
-        click.echo(f"{name} submits {image.repository}@sha256:{image.sha256[:12]}…")
-        programs.run(name, ["executor", "submit", "--image-ref", str(image)], timeout_s=_SUBMIT_S)
-    table = _table(programs, ports[1])
-    weights: dict[str, dict[int, float]] | None = None
-    if any(rank == 1 for rank, _row in table.ranked):
-        weights = programs.wait(
-            lambda: _weights(chain, programs), "both validators set weights", timeout_s=_ROUND_S
-        )
-    source = ["--results", _url(ports[1])]
-    click.echo()
-    click.echo(programs.run(VALIDATORS[0], ["executor", "scores", *source], timeout_s=_SUBMIT_S).rstrip())
-    _keep_results(folder, ports[1])
-    _print_weights(chain, programs, weights)
 
 
 def _started_chain(folder: Path, programs: Programs) -> HttpChain:
@@ -334,10 +342,11 @@ def _named(text: str, programs: Programs) -> str:
     return text
 
 
-def _weights(chain: HttpChain, programs: Programs) -> dict[str, dict[int, float]] | None:
-    """The weights of both validators once both have some."""
+def _weights(chain: HttpChain, programs: Programs, winner: str) -> dict[str, dict[int, float]] | None:
+    """The weights of both validators once both pay the winner, and no longer that of an earlier round."""
+    uids = {neuron.hotkey: neuron.uid for neuron in chain.neurons()}
     weights = {name: chain.weights(programs.address(name)) for name in VALIDATORS}
-    return weights if all(weights.values()) else None
+    return weights if all(each.get(uids[winner], 0.0) > 0 for each in weights.values()) else None
 
 
 def _print_weights(chain: HttpChain, programs: Programs, weights: Mapping[str, Mapping[int, float]] | None) -> None:
