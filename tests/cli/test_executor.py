@@ -185,7 +185,8 @@ def test_a_coordinator_whose_sets_could_never_be_run_does_not_start(
     net: Net, capsys: pytest.CaptureFixture[str], clips: str
 ) -> None:
     assert run(cli, ["executor", "coordinate", "--executor-clips", clips]) == 2
-    assert f"EXECUTOR_CLIPS of the coordinator is {clips}, which is too few for 2 warm-up" in capsys.readouterr().err
+    problem = f"EXECUTOR_CLIPS of the coordinator is {clips}, which is too few for 2 warm-up"
+    assert problem in capsys.readouterr().err
 
 
 def test_a_key_that_nobody_expects_cannot_coordinate(net: Net, capsys: pytest.CaptureFixture[str]) -> None:
