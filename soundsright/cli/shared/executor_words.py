@@ -67,7 +67,11 @@ def scores_heading(table: ExecutorRound) -> str:
 
 
 def scores_notes(table: ExecutorRound) -> Iterator[str]:
-    """The errors of images, and how to read the table."""
+    """The recordings of the round, the errors of images, and how to read the table."""
+    from soundsright.services.records import material_sentence
+
+    if table.signer:
+        yield f"Material: {material_sentence(table.material)}"
     for row in table.rows:
         if row.metrics.error is not None:
             detail = f": {row.metrics.detail}" if row.metrics.detail else ""

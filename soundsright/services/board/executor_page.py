@@ -19,6 +19,7 @@ from soundsright.services.records import (
     explained_image,
     image_label,
     image_state,
+    material_sentence,
 )
 
 MOST_EXPLAINED = 10
@@ -49,6 +50,7 @@ def shown_executor(history: ExecutorHistory) -> dict[str, Any]:
     return {
         "table": latest,
         "problems": history.problems,
+        "material": material_sentence(latest.material),
         "rows": shown,
         "has_real_time": latest.rules.profile is Profile.SOUNDSRIGHT,
         "real_time_s": REAL_TIME_S,

@@ -19,6 +19,7 @@ from .executor_explained import (
     metric_means,
     scored_time_s,
 )
+from .executor_material import RoundMaterial, material_sentence, round_material
 from .executor_results import (
     EXECUTOR_RESULTS,
     ExecutorHistory,
@@ -133,6 +134,7 @@ __all__ = [
     "RevealDocument",
     "RoundBundle",
     "RoundDocument",
+    "RoundMaterial",
     "RoundRecord",
     "RowDoc",
     "Run",
@@ -174,6 +176,7 @@ __all__ = [
     "in_order",
     "is_plain_file",
     "malformed",
+    "material_sentence",
     "metric_means",
     "open_bundle",
     "open_document",
@@ -192,6 +195,7 @@ __all__ = [
     "recorded_emission",
     "results_of",
     "reveal_document",
+    "round_material",
     "round_record",
     "round_story",
     "run_of",

@@ -17,6 +17,7 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, RequestRefused, UsageError
 from soundsright.core.executor_rules import ExecutorRules, Profile, executor_rules
 from soundsright.core.images import MAX_SUBMISSIONS, ImageRow, image_row
+from soundsright.services.records.executor_material import RoundMaterial, round_material
 from soundsright.services.records.executor_runs import rows_with_runs
 from soundsright.services.records.signed import DocumentKind, ValidSignature, open_document
 
@@ -35,6 +36,7 @@ class ExecutorRound:
 
     `metric_weights` is empty if the document does not say them. `signer` is the address whose signature was
     verified, or empty for rows that nobody signed. `rules` are the default ones if the document has none.
+    `material` is None if the document does not state its recordings.
     """
 
     round_id: str
@@ -44,6 +46,7 @@ class ExecutorRound:
     competition_id: str = ""
     machine: str = ""
     signer: str = ""
+    material: RoundMaterial | None = None
 
     @property
     def ranked(self) -> tuple[tuple[int | None, ImageRow], ...]:
@@ -153,6 +156,7 @@ def _round_of(facts: Mapping[str, Any], signer: str) -> ExecutorRound:
         competition_id=competition,
         machine=_machine(facts.get("machine")),
         signer=signer,
+        material=round_material(facts.get("material")),
     )
 
 

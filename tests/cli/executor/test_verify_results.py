@@ -58,6 +58,28 @@ def test_right_results_exit_with_0_and_name_signer_and_winner(verify: Verify) ->
 
 
 @pytest.mark.parametrize(
+    ("material", "words"),
+    [
+        ({"is_public": True}, "public recordings; validators pay nobody on it by default"),
+        ({"committed_block": 7}, "committed to in block 7; validators with the same corpus pay on it"),
+        ({"speech": {"program": "speak"}}, "new speech by a program; validators with the same program"),
+    ],
+)
+def test_the_recordings_and_who_pays_on_them_are_named(
+    verify: Verify, material: dict[str, Any], words: str
+) -> None:
+    stated = {"is_public": False, "speech": {}, "corpus_round": None, "committed_block": None} | material
+    code, text = verify(changed(lambda d: d.update(material={"digest": "c" * 64} | stated)))
+    assert code == 0, text
+    assert f"material: corpus {'c' * 16}, " in text
+    assert words in text
+
+
+def test_results_of_earlier_versions_do_not_state_their_recordings(verify: Verify) -> None:
+    assert "material: not stated in these results; validators pay nobody" in verify(RAW)[1]
+
+
+@pytest.mark.parametrize(
     ("change", "named"),
     [
         (lambda d: d["rows"][0]["metrics"].update(final_score=0.99), "final_score is 0.7"),

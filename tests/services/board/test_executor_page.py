@@ -10,7 +10,7 @@ import pytest
 from soundsright.core.executor_rules import Profile, executor_rules
 from soundsright.services.board.pages import AudioAccess, Site
 from soundsright.services.board.server import LiveSite, board_app
-from soundsright.services.records import ExecutorHistory, ExecutorRound
+from soundsright.services.records import ExecutorHistory, ExecutorRound, RoundMaterial
 from tests.services.records.executor_rows import HOSTILE, WEIGHTS, hotkey, usual_rows
 
 TABLE = ExecutorRound("10", usual_rows(), metric_weights=WEIGHTS, signer="5Executor")
@@ -35,6 +35,28 @@ def test_a_row_has_rank_image_quality_time_memory_energy_score_and_state() -> No
     assert best.startswith(f"1 ben/ masknet hotkey {hotkey('B')[:8]}… · sha256:")
     for value in ("0.6020", "0.6783", "0.620", "14.88 worst 15.62", "2.10 worst 2.10", "14.50", "winner"):
         assert value in best
+
+
+@pytest.mark.parametrize(
+    ("material", "words"),
+    [
+        (RoundMaterial("ab" * 32, True, False), "public recordings; validators pay nobody on it by default"),
+        (RoundMaterial("ab" * 32, False, True), "new speech by a program; validators with the same program"),
+        (RoundMaterial("ab" * 32, False, False, 7), "committed to in block 7; validators with the same corpus pay"),
+        (RoundMaterial("ab" * 32, False, False), "not committed to before the seed; validators pay nobody"),
+        (None, "not stated in these results; validators pay nobody"),
+    ],
+)
+def test_the_page_says_what_the_recordings_were_and_who_pays_on_them(
+    material: RoundMaterial | None, words: str
+) -> None:
+    html = page(replace(TABLE, material=material))
+    assert words in html
+    assert ("ab" * 32 in html) is (material is not None)
+
+
+def test_rows_that_nobody_signed_say_nothing_of_recordings() -> None:
+    assert "<dt>material</dt>" not in page(replace(TABLE, signer=""))
 
 
 def test_states_and_errors_are_named() -> None:

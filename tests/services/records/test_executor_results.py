@@ -10,7 +10,7 @@ import pytest
 
 from soundsright.core.errors import UsageError
 from soundsright.core.executor_rules import Profile
-from soundsright.services.records import executor_round, read_executor_rounds
+from soundsright.services.records import RoundMaterial, executor_round, read_executor_rounds
 from tests.services.records.executor_rows import (
     WEIGHTS,
     always_valid,
@@ -29,6 +29,29 @@ def test_signed_results_are_read_with_rules_weights_and_signer() -> None:
     assert each.metric_weights == WEIGHTS
     assert each.machine == "cpu Example CPU, gpu none"
     assert each.rows == usual_rows()
+
+
+@pytest.mark.parametrize(
+    ("material", "read"),
+    [
+        ({"digest": "0" * 64, "is_public": True, "speech": {}}, RoundMaterial("0" * 64, True, False)),
+        (
+            {"digest": "0" * 64, "is_public": False, "speech": {}, "committed_block": 7},
+            RoundMaterial("0" * 64, False, False, 7),
+        ),
+        (
+            {"digest": "0" * 64, "is_public": False, "speech": {"program": "speak"}, "committed_block": True},
+            RoundMaterial("0" * 64, False, True),
+        ),
+        ({"digest": "short", "is_public": True}, None),
+        ({"digest": "0" * 64, "is_public": "no"}, None),
+        (["digest"], None),
+        (None, None),
+    ],
+)
+def test_the_recordings_are_read_or_not_stated(material: object, read: RoundMaterial | None) -> None:
+    each = executor_round(envelope({**results_facts(7), "material": material}), valid_signature=always_valid)
+    assert each.material == read
 
 
 def test_a_saved_answer_of_metrics_is_read_without_a_signer() -> None:

@@ -20,8 +20,11 @@ def command(results: str | None, as_json: bool) -> None:
     soundsright executor scores --results http://127.0.0.1:9000
     soundsright executor scores --results results.json --json
 
-    The table is that of the last published round, best image first. The signature of signed results is checked.
+    The table is that of the last published round, best image first. The signature of signed results is checked. A
+    line says which recordings the round used, and whether validators pay on them by default.
     """
+    from dataclasses import asdict
+
     from rich.console import Console
 
     from soundsright.cli.shared.executor_source import latest_round
@@ -31,7 +34,13 @@ def command(results: str | None, as_json: bool) -> None:
     table = latest_round(results)
     if as_json:
         rows = [{"rank": rank, **row.facts()} for rank, row in table.ranked]
-        about = {"round": table.round_id, "competition": table.competition_id, "signer": table.signer}
+        material = None if table.material is None else asdict(table.material)
+        about = {
+            "round": table.round_id,
+            "competition": table.competition_id,
+            "signer": table.signer,
+            "material": material,
+        }
         click.echo(json.dumps({**about, "rows": rows}, indent=1, allow_nan=False))
         return
     console = Console(highlight=False)

@@ -34,7 +34,8 @@ def command(context: click.Context, file: str, other: str | None, signer: str | 
     soundsright executor verify round-7.json round-7-of-another.json
 
     It checks the signature, and computes quality, factor, score, order and first place from the scores of the
-    clips. With OTHER, the results of another executor in the same round, it also compares both: qualities must
+    clips. It says which recordings the round used, by the executor's word, and whether validators pay on them by
+    default. With OTHER, the results of another executor in the same round, it also compares both: qualities must
     agree to 1e-6, and times are shown in units of the reference that each executor times beside every image.
 
     Exit codes: 0 all is as it should be, 1 something differs and is named, 2 wrong use or unreadable results.
@@ -69,6 +70,7 @@ def _checked(
     """
     from soundsright.adapters.peers import valid_signature
     from soundsright.services.executor import differences_from_rules, open_results, recomputed
+    from soundsright.services.records import material_sentence, round_material
 
     raw = _from_url(source) if source.startswith(_URLS) else _from_file(Path(source).expanduser())
     try:
@@ -89,6 +91,8 @@ def _checked(
     first = "no image can be paid" if winner is None else f"{winner.submission.hotkey} is first"
     about = f"round {results.round_id}, {results.challenge.competition_id}, {len(again.rows)} images"
     click.echo(printable(f"{source}: signed by {results.signer}; {about}; computed again, {first}"))
+    stated = None if results.material is None else round_material(results.material.facts())
+    click.echo(printable(f"{source}: material: {material_sentence(stated)}"))
     return results, found + list(again.differences)
 
 
