@@ -8,6 +8,7 @@ import click
 
 from soundsright.core.competition import Competition
 from soundsright.core.material import Material
+from soundsright.core.unpaid import PUBLIC_CORPUS
 
 
 def warn_of_public_recordings(material: Material, competitions: Sequence[Competition], *, pays: bool) -> None:
@@ -21,6 +22,6 @@ def warn_of_public_recordings(material: Material, competitions: Sequence[Competi
 
     public = public_competitions(material, competitions)
     if public:
-        unpaid, reason = ((), "") if pays else (public, "public_corpus")
+        unpaid, reason = ((), "") if pays else (public, PUBLIC_CORPUS)
         facts = steps.CorpusStep(opened(material).digest, public, unpaid=unpaid, reason=reason)
         click.echo(f"Warning: {payment_sentence(facts)}", err=True)

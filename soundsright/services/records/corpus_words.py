@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from soundsright.core.unpaid import NOT_COMMITTED, PUBLIC_CORPUS
+
 WITHHELD = "withheld, because a model could print the private recordings of this round"
 """Stands for text that a model wrote, in documents of a round on private recordings."""
 _SHOWN_DIGITS = 16
@@ -43,14 +45,14 @@ def payment_sentence(corpus: PaymentFacts) -> str:
     """Why nobody is paid, or why payment is not protected; empty if nothing is wrong."""
     shown = corpus.digest[:_SHOWN_DIGITS]
     unpaid, public = ", ".join(corpus.unpaid), ", ".join(corpus.public)
-    if corpus.reason == "public_corpus":
+    if corpus.reason == PUBLIC_CORPUS:
         return (
             f"Nobody is paid in {unpaid}, because the recordings are public (corpus {shown}): an entry could"
             " contain the clean speech. Use a private corpus of recordings that nobody else has, or pay anyway with"
             " --pay-on-public-corpus."
         )
     if corpus.reason:
-        missing = "the root" if corpus.reason == "root_not_committed" else "these parameters of the sets"
+        missing = "the root" if corpus.reason == NOT_COMMITTED else "these parameters of the sets"
         return (
             f"Nobody is paid in {unpaid}, because this validator had not committed {missing} of its corpus {shown}"
             " on the chain when entries closed. Start it before the next close of entries: it then commits to it."

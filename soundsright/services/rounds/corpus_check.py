@@ -9,13 +9,10 @@ from soundsright.core.competition import Competition
 from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitment_in
 from soundsright.core.material import Material
 from soundsright.core.ports import Snapshot
+from soundsright.core.unpaid import NOT_COMMITTED, OTHER_PARAMETERS, PUBLIC_CORPUS
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.opening import commitment_to, is_public, material_digest, roots_of
 from soundsright.services.rounds.plan import RoundPlan
-
-PUBLIC_CORPUS = "public_corpus"
-NOT_COMMITTED = "root_not_committed"
-OTHER_PARAMETERS = "parameters_not_committed"
 
 
 def checked_corpus(plan: RoundPlan, closed: Snapshot, validator: str) -> steps.CorpusStep:

@@ -15,8 +15,8 @@ from soundsright.core.errors import ChainUnavailable, HistoryGone, PeerUnavailab
 from soundsright.core.material import Material
 from soundsright.core.ports import TxResult
 from soundsright.core.schedule import Schedule
+from soundsright.core.unpaid import NOT_COMMITTED, PUBLIC_CORPUS
 from soundsright.services.executor import SeenRounds, SignedOrder, Verdict
-from soundsright.services.executor.checking import NOT_COMMITTED, PUBLIC_CORPUS
 from soundsright.services.executor.openness import possible_corpus_rounds
 from soundsright.services.rounds import material_digest
 from soundsright.testing import MemoryRecords
