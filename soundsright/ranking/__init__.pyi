@@ -18,6 +18,7 @@ from .components import (
     shipped_components,
 )
 from .efficiency import (
+    SCORE_TOLERANCE,
     EfficiencyScore,
     RankedImage,
     efficiency_score,
@@ -71,6 +72,7 @@ from .weights import weights_of
 
 __all__ = [
     "MOST_CLIPS",
+    "SCORE_TOLERANCE",
     "UNNOTICED_DRIFT",
     "Champion",
     "ClusteredMean",

@@ -14,9 +14,10 @@ from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import UsageError
 from soundsright.core.executor_rules import ExecutorRules
 from soundsright.core.images import ImageRow, MeasuredImage, SubmittedImage
+from soundsright.ranking import SCORE_TOLERANCE
 from soundsright.services.executor.context import JudgeOf
 from soundsright.services.executor.judging import ImageJudge
-from soundsright.services.executor.recomputing import TOLERANCE, recomputed
+from soundsright.services.executor.recomputing import recomputed
 from soundsright.services.executor.results import RoundResults
 
 
@@ -119,7 +120,7 @@ def _differences_of_rows(first: ImageRow, second: ImageRow) -> Iterator[str]:
     hotkey, own, other = first.submission.hotkey, first.metrics, second.metrics
     if own.error != other.error:
         yield f"{hotkey}: error is {own.error or 'none'} in the first and {other.error or 'none'} in the second"
-    elif own.error is None and not abs(own.quality_score - other.quality_score) <= TOLERANCE:
+    elif own.error is None and not abs(own.quality_score - other.quality_score) <= SCORE_TOLERANCE:
         yield (
             f"{hotkey}: quality is {own.quality_score:.7f} in the first and {other.quality_score:.7f} in the second"
         )

@@ -14,11 +14,8 @@ from dataclasses import dataclass
 from soundsright.core.errors import PeerUnavailable
 from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules, Profile
 from soundsright.core.images import ImageMetrics, ImageRow, PublishedTable, SubmittedImage
-from soundsright.ranking import RankedImage, efficiency_score, ranked_images
+from soundsright.ranking import SCORE_TOLERANCE, RankedImage, efficiency_score, ranked_images
 from soundsright.services.executor.seen_rounds import PayableOrder
-
-SCORE_TOLERANCE = 1e-6
-"""How far a row's score may be from the score that its own quality, time and memory give."""
 
 ImageOrder = Callable[[PublishedTable], tuple[str, ...]]
 """The hotkeys of the images that can be paid, best first. It raises PeerUnavailable if the table is not valid."""

@@ -8,14 +8,12 @@ from dataclasses import dataclass, fields, replace
 
 from soundsright.copies import DuplicateRule
 from soundsright.core.images import ImageMetrics, ImageRow
+from soundsright.ranking import SCORE_TOLERANCE
 from soundsright.services.executor.context import Judge, JudgeOf
 from soundsright.services.executor.judged_copies import with_copies_judged
 from soundsright.services.executor.judging import ImageJudge
 from soundsright.services.executor.participants import NOT_EVALUATED
 from soundsright.services.executor.results import MeasuredEntry, RoundResults
-
-TOLERANCE = 1e-6
-"""How far a recomputed number may be from the published one."""
 
 _NOT_DECIDED = frozenset({"updated_s", "detail", "challenge_metrics"})
 
@@ -88,5 +86,5 @@ def _values(said: ImageMetrics, computed: ImageMetrics) -> Iterator[tuple[str, o
 
 def _is_close(said: object, computed: object) -> bool:
     if isinstance(said, int | float) and isinstance(computed, int | float):
-        return math.isclose(said, computed, rel_tol=0.0, abs_tol=TOLERANCE)
+        return math.isclose(said, computed, rel_tol=0.0, abs_tol=SCORE_TOLERANCE)
     return said == computed

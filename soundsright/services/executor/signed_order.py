@@ -15,11 +15,12 @@ from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import RequestRefused, UsageError
 from soundsright.core.images import ImageRow, PublishedTable, SubmittedImage
 from soundsright.core.ports import ScoreTable
+from soundsright.ranking import SCORE_TOLERANCE
 from soundsright.services.executor.checking import RoundCheck, Verdict
 from soundsright.services.executor.comparing import differences_from_rules
 from soundsright.services.executor.context import JudgeOf
 from soundsright.services.executor.judging import ImageJudge
-from soundsright.services.executor.paying import SCORE_TOLERANCE, bad_table, check_hotkeys
+from soundsright.services.executor.paying import bad_table, check_hotkeys
 from soundsright.services.executor.recomputing import recomputed
 from soundsright.services.executor.results import RoundResults, open_results
 from soundsright.services.executor.seen_rounds import SeenRound, SeenRounds

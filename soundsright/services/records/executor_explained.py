@@ -13,6 +13,7 @@ from soundsright.core.errors import UsageError
 from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules, Profile
 from soundsright.core.images import NO_SCORE, ImageRow
 from soundsright.ranking import (
+    SCORE_TOLERANCE,
     FirstPlace,
     MeasuredCost,
     QualityTerm,
@@ -27,7 +28,6 @@ from soundsright.services.records.executor_results import ExecutorRound
 
 SMALL_SHARE = 0.1
 """A step is a second and a gigabyte, or this share of what the image needs if it needs less than that."""
-_AGREES = 1e-6
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ def explained_image(table: ExecutorRound, hotkey: str) -> Explanation:
         first_place=rivals.first_place(),
         first=first,
         is_held_back=first is not None and _is_held_back(row, first, table.rules),
-        agrees=abs(terms.score - row.metrics.final_score) <= _AGREES,
-        quality_agrees=not parts or abs(math.fsum(term.part for term in parts) - cost.quality) <= _AGREES,
+        agrees=abs(terms.score - row.metrics.final_score) <= SCORE_TOLERANCE,
+        quality_agrees=not parts or abs(math.fsum(term.part for term in parts) - cost.quality) <= SCORE_TOLERANCE,
     )
 
 
