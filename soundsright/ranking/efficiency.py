@@ -98,13 +98,25 @@ def efficiency_score(
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{value!r} is not a quality, time or memory")
     time_s, memory = math.fsum(times_s) / len(times_s), math.fsum(memory_gb) / len(memory_gb)
-    factor = math.exp(
-        -rules.time_weight * min(rules.saturation, time_s / rules.time_ref_s)
-        - rules.memory_weight * min(rules.saturation, memory / rules.memory_ref_gb)
-    )
-    over_limit = max(times_s) > rules.max_time_s or max(memory_gb) > rules.max_memory_gb
+    factor = math.exp(-time_exponent(time_s, rules) - memory_exponent(memory, rules))
+    over_limit = is_over_limit(max(times_s), max(memory_gb), rules)
     score = quality * factor * (rules.cap_factor if over_limit else 1.0)
     return EfficiencyScore(score, quality, factor, over_limit, time_s, memory)
+
+
+def time_exponent(time_s: float, rules: ExecutorRules) -> float:
+    """The exponent by which the mean time of a run lowers a score: exp(-exponent) is its factor."""
+    return rules.time_weight * min(rules.saturation, time_s / rules.time_ref_s)
+
+
+def memory_exponent(memory_gb: float, rules: ExecutorRules) -> float:
+    """The exponent by which the mean peak of memory lowers a score."""
+    return rules.memory_weight * min(rules.saturation, memory_gb / rules.memory_ref_gb)
+
+
+def is_over_limit(worst_time_s: float, worst_memory_gb: float, rules: ExecutorRules) -> bool:
+    """Whether the slowest or the largest run of an image is above a limit."""
+    return worst_time_s > rules.max_time_s or worst_memory_gb > rules.max_memory_gb
 
 
 @dataclass(frozen=True)

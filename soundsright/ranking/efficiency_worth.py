@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from soundsright.core.executor_rules import ExecutorRules
-from soundsright.ranking.efficiency import DEFAULT_RULES, RankedImage, quality_band, ranked_images
+from soundsright.ranking.efficiency import (
+    DEFAULT_RULES,
+    RankedImage,
+    is_over_limit,
+    memory_exponent,
+    quality_band,
+    ranked_images,
+    time_exponent,
+)
 
 TIME_STEP_S, MEMORY_STEP_GB, QUALITY_STEP = 0.001, 0.001, 0.0001
 """The steps in which a change that is needed is searched."""
@@ -109,11 +117,11 @@ def score_terms(image: MeasuredCost, rules: ExecutorRules = DEFAULT_RULES) -> Sc
     (0.9417645, 0.9394131, 0.7077647)
     """
     time, memory = image.time_s / rules.time_ref_s, image.memory_gb / rules.memory_ref_gb
-    over_limit = image.worst_time_s > rules.max_time_s or image.worst_memory_gb > rules.max_memory_gb
+    over_limit = is_over_limit(image.worst_time_s, image.worst_memory_gb, rules)
     return ScoreTerms(
         image.quality,
-        math.exp(-rules.time_weight * min(rules.saturation, time)),
-        math.exp(-rules.memory_weight * min(rules.saturation, memory)),
+        math.exp(-time_exponent(image.time_s, rules)),
+        math.exp(-memory_exponent(image.memory_gb, rules)),
         rules.cap_factor if over_limit else 1.0,
         time >= rules.saturation,
         memory >= rules.saturation,
