@@ -129,7 +129,8 @@ class OtherColdkey(UsageError):
     """The hotkey belongs to another coldkey."""
 
 
-_OVER_MEMORY = "killed: it used more than"
+OVER_MEMORY = "killed: it used more than"
+"""The words of a fault of memory, by which a recorded fault is recognised."""
 
 
 class ModelFault(SoundsRightError):
@@ -151,7 +152,7 @@ class ModelCrashed(ModelFault):
     @classmethod
     def over_memory(cls, limit_bytes: int) -> ModelCrashed:
         """The fault of a model that was killed at its memory limit."""
-        return cls(f"{_OVER_MEMORY} {limit_bytes / 1e9:g} GB of memory")
+        return cls(f"{OVER_MEMORY} {limit_bytes / 1e9:g} GB of memory")
 
 
 class ImageNotPulled(ModelCrashed):
@@ -173,16 +174,6 @@ class ModelTimeout(ModelFault):
         super().__init__(f"{step} took longer than {limit_s:g} s")
         self.step = step
         self.limit_s = limit_s
-
-
-def is_limit(code: str, detail: str) -> bool:
-    """Whether a recorded fault says that a model reached its limit of time or memory.
-
-    >>> fault = ModelCrashed.over_memory(8_000_000_000)
-    >>> is_limit(fault.code, str(fault)), is_limit("timeout", ""), is_limit("crashed", "ended")
-    (True, True, False)
-    """
-    return code == ModelTimeout.code or (code == ModelCrashed.code and detail.startswith(_OVER_MEMORY))
 
 
 class ProtocolViolation(ModelFault):

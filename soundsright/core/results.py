@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from soundsright.core.competition import Competition
+from soundsright.core.errors import OVER_MEMORY, ModelCrashed, ModelTimeout
 from soundsright.core.stopping import Stops
 from soundsright.core.submission import Submission
 
@@ -21,6 +22,16 @@ class Failure:
 
     code: str
     detail: str
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether the model reached its limit of time or memory, which depends on the machine.
+
+        >>> Failure("timeout", "").is_limit, Failure("crashed", "ended").is_limit
+        (True, False)
+        """
+        over_memory = self.code == ModelCrashed.code and self.detail.startswith(OVER_MEMORY)
+        return self.code == ModelTimeout.code or over_memory
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,16 @@ def object_of_file(path: Path, max_bytes: int, remedy: str) -> dict[str, Any]:
     return json_object(text_of_file(path, max_bytes, remedy), str(path), remedy)
 
 
+def shortened(value: object, most: int = 160) -> str:
+    """The text of a value, with an ellipsis if it is longer than `most` characters.
+
+    >>> shortened("0123456789", most=5)
+    '0123…'
+    """
+    text = str(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def json_object(text: str, where: str, remedy: str) -> dict[str, Any]:
     """The JSON object in a text. `where` names the text in errors.
 

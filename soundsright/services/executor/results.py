@@ -33,6 +33,7 @@ from soundsright.services.executor.publishing import Table, ranked_rows
 from soundsright.services.executor.suspects import NO_SUSPECTS, Suspects, suspects_of_facts
 from soundsright.services.records import (
     EXECUTOR_RESULTS,
+    Sha256,
     ShortText,
     ValidSignature,
     malformed,
@@ -52,7 +53,6 @@ ClipId = Annotated[str, Field(max_length=128)]
 Scores = dict[ClipId, dict[Annotated[str, Field(max_length=64)], Number]]
 EntryId = Annotated[str, Field(pattern=r"^[^\s-]{1,64}-[0-9]{1,19}$")]
 Pair = Annotated[list[Count], Field(min_length=2, max_length=2)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Form(BaseModel):

@@ -50,8 +50,8 @@ from .reveal import REVEAL_SCHEMA, RevealDocument, SignedReveal, open_reveal, re
 from .round_bundle import RoundBundle, open_bundle
 from .round_chain import commitment_block, committed_block, write_committed
 from .round_checks import CheckedBundle, check_audio, check_bundle
-from .round_compare import Difference, check_not_two_of_one_signer, first_difference
-from .round_document import ROUND, OpenedRound, RoundDocument
+from .round_compare import BundleDifference, check_not_two_of_one_signer, first_difference
+from .round_document import ROUND, OpenedRound, RoundDocument, Sha256
 from .round_fetching import fetch_record
 from .round_making import RECORD, RoundRecord, round_record, write_record
 from .round_offering import OfferedRecord
@@ -105,13 +105,13 @@ __all__ = [
     "ROUND",
     "UNPROCESSED",
     "WITHHELD",
+    "BundleDifference",
     "BundlePart",
     "BundlePlace",
     "BundleStore",
     "CheckedBundle",
     "CompetitionDoc",
     "DecisionDoc",
-    "Difference",
     "DocumentKind",
     "Envelope",
     "EstimateDoc",
@@ -142,6 +142,7 @@ __all__ = [
     "RunEntry",
     "SafeName",
     "ScoreLine",
+    "Sha256",
     "ShortText",
     "SignedDocument",
     "SignedFeedback",

@@ -78,18 +78,18 @@ class RoundBundle:
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The JSON objects in a file of lines that the document names."""
-        return json_lines(name, self.read(name))
+        return bundled_lines(name, self.read(name))
 
     @cached_property
     def plan(self) -> Mapping[str, Any]:
         """The content of plan.json: `plan`, `ruleset`, `titles`, `history`, `registrations` and `settings`."""
-        return json_object("plan.json", self.read("plan.json"))
+        return bundled_object("plan.json", self.read("plan.json"))
 
     @cached_property
     def results(self) -> Results:
         """The content of results.json."""
         try:
-            return results_from(json_object("results.json", self.read("results.json")))
+            return results_from(bundled_object("results.json", self.read("results.json")))
         except BundleRefused:
             raise
         except UsageError as error:
@@ -141,7 +141,7 @@ class RoundBundle:
             return {}
         signed = {line["clip"]: line["recipe"] for line in self.clips() if line["competition"] == competition}
         recipes: dict[str, dict[str, Any]] = {}
-        for line in json_lines(name, self.store.read(name)):
+        for line in bundled_lines(name, self.store.read(name)):
             clip, salt = str(line.get("id")), line.get("salt")
             if clip not in signed or not isinstance(salt, str) or clip in recipes:
                 raise BundleRefused(f"{name}: a line is not that of a clip")
@@ -182,7 +182,7 @@ def open_bundle(path: Path, *, valid_signature: ValidSignature | None = None) ->
         raise
 
 
-def json_object(name: str, raw: bytes) -> dict[str, Any]:
+def bundled_object(name: str, raw: bytes) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
@@ -197,7 +197,7 @@ def json_object(name: str, raw: bytes) -> dict[str, Any]:
     return value
 
 
-def json_lines(name: str, raw: bytes) -> Iterator[dict[str, Any]]:
+def bundled_lines(name: str, raw: bytes) -> Iterator[dict[str, Any]]:
     """The JSON objects in a file of lines. Each line ends with a line feed.
 
     Raises:
@@ -208,7 +208,7 @@ def json_lines(name: str, raw: bytes) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(raw.split(b"\n")[:-1], 1):
         if len(line) > MAX_LINE_BYTES:
             raise BundleRefused(f"{name}, line {number}: longer than {MAX_LINE_BYTES >> 20} MiB")
-        yield json_object(f"{name}, line {number}", line)
+        yield bundled_object(f"{name}, line {number}", line)
 
 
 def recipe_of(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from soundsright.core.errors import BundleRefused, HistoryGone
 from soundsright.core.ports import Chain
 from soundsright.core.round_commitment import round_commitment_in
 from soundsright.core.submission import Commitment
-from soundsright.services.records.round_bundle import json_object
+from soundsright.services.records.round_bundle import bundled_object
 from soundsright.services.records.round_making import COMMITTED, RECORD
 from soundsright.services.records.round_store import BundleStore
 from soundsright.services.rounds import write_text
@@ -79,5 +79,5 @@ def committed_block(store: BundleStore) -> int | None:
     """
     if COMMITTED not in store.sizes:
         return None
-    block = json_object(COMMITTED, store.read(COMMITTED)).get("block")
+    block = bundled_object(COMMITTED, store.read(COMMITTED)).get("block")
     return block if isinstance(block, int) and not isinstance(block, bool) else None

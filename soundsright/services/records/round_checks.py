@@ -16,6 +16,7 @@ from soundsright.core.audio import digest_of_digests
 from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.core.schedule import seed_of_round
+from soundsright.core.text_files import shortened
 from soundsright.services.records.round_bundle import RoundBundle, recipe_of
 from soundsright.services.records.round_document import EntryFacts, RoundDocument, SetFacts
 from soundsright.services.records.round_leaves import answer_leaf, clip_leaf, recipes_digest, root_of, score_leaf
@@ -305,14 +306,8 @@ def _entries(document: RoundDocument) -> dict[str, EntryFacts]:
 
 def _same(found: object, expected: object, what: str) -> None:
     if found != expected:
-        raise BundleRefused(
-            f"{what[0].upper()}{what[1:]} is {_short(found)}, and the round document says {_short(expected)}"
-        )
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
+        told = f"{shortened(found, 80)}, and the round document says {shortened(expected, 80)}"
+        raise BundleRefused(f"{what[0].upper()}{what[1:]} is {told}")
 
 
 def _sha256(text: str) -> str:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from soundsright.core.errors import BundleRefused, UsageError
+from soundsright.core.text_files import shortened
 from soundsright.services.records.round_bundle import RoundBundle
 from soundsright.services.records.round_document import RoundDocument
 
 
 @dataclass(frozen=True)
-class Difference:
+class BundleDifference:
     """The first step at which two bundles differ, what differs, and its value in each."""
 
     step: str
@@ -30,7 +31,7 @@ class Difference:
         return f"{self.step}: {self.what} is {self.first} in the first bundle and {self.second} in the second"
 
 
-def first_difference(first: RoundBundle, second: RoundBundle) -> Difference | None:
+def first_difference(first: RoundBundle, second: RoundBundle) -> BundleDifference | None:
     """The first step at which two bundles of a round part; None if they decide the same from the same.
 
     Raises:
@@ -45,7 +46,7 @@ def first_difference(first: RoundBundle, second: RoundBundle) -> Difference | No
     for step, differences in _STEPS.items():
         for what, mine, yours in differences(first, second):
             if mine != yours:
-                return Difference(step, what, _short(mine), _short(yours))
+                return BundleDifference(step, what, _value(mine), _value(yours))
     return None
 
 
@@ -235,8 +236,5 @@ def _paired(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Iterator[tup
         yield key, first.get(key), second.get(key)
 
 
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return repr(value)
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 160 else f"{text[:159]}…"
+def _value(value: object) -> str:
+    return "nothing" if value is None else shortened(value)

@@ -32,7 +32,7 @@ from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.core.ports import Account
 from soundsright.services.records.reading import is_plain_file
 from soundsright.services.records.round_audio import stored_audio
-from soundsright.services.records.round_bundle import RoundBundle, json_lines
+from soundsright.services.records.round_bundle import RoundBundle, bundled_lines
 from soundsright.services.records.round_document import round_file
 from soundsright.services.records.round_making import COMMITTED, RECORD
 from soundsright.services.records.round_store import MAX_AUDIO_BYTES, FolderStore, audio_name
@@ -147,7 +147,7 @@ def disclosed_lines(record: RoundBundle, folder: Path, competition: str) -> Iter
     path = folder / "sets" / competition / "manifest.jsonl"
     if not hidden or not is_plain_file(path):
         return
-    for line in json_lines(str(path), path.read_bytes()):
+    for line in bundled_lines(str(path), path.read_bytes()):
         if line.get("id") in hidden and "salt" in line:
             yield f"{canonical_json(line)}\n".encode()
 

@@ -20,7 +20,7 @@ from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.core.merkle import MAX_PROOF, inclusion_proof, is_included, leaf_hash, merkle_root
 from soundsright.services.records.fields import SafeName, ShortText, first_fault
 from soundsright.services.records.round_audio import wav_of
-from soundsright.services.records.round_bundle import RoundBundle, json_lines, json_object
+from soundsright.services.records.round_bundle import RoundBundle, bundled_lines, bundled_object
 from soundsright.services.records.round_document import OpenedRound, Sha256, read_round
 from soundsright.services.records.round_leaves import INDEX, answer_leaf, clip_leaf, index_of
 from soundsright.services.records.round_store import BundleStore, audio_name, max_bytes_of
@@ -113,7 +113,7 @@ def fetched_part(
     facts = next((c for c in document.competitions if c.id == chosen), None)
     if facts is None or (own is not None and own.competition != chosen):
         raise UsageError(f"The clip is in no competition {chosen[:60]!r}", _one_of(names, "--competition "))
-    index = json_object(INDEX, named_file(place, opened, INDEX))
+    index = bundled_object(INDEX, named_file(place, opened, INDEX))
     lines = _lines(place, opened, "clips.jsonl", index, chosen)
     clip_proof = _proved(lines, clip, clip_leaf, facts.clips_root, f"the clips of {chosen}")
     files = {"round.json": raw}
@@ -150,7 +150,7 @@ def check_part(store: BundleStore, valid_signature: ValidSignature | None = None
     """
     opened = read_round(store.read("round.json"), valid_signature)
     try:
-        proof = PartProof.model_validate(json_object(PROOF, store.read(PROOF)))
+        proof = PartProof.model_validate(bundled_object(PROOF, store.read(PROOF)))
     except ValidationError as error:
         raise BundleRefused(f"{PROOF}: {first_fault(error)}") from None
     if proof.document != opened.sha256:
@@ -187,7 +187,7 @@ def check_index(bundle: RoundBundle) -> None:
         name: [(line[owner], canonical_json(line)) for line in bundle.lines(name)]
         for name, owner in (("clips.jsonl", "competition"), ("answers.jsonl", "entry"))
     }
-    if json_object(INDEX, bundle.read(INDEX)) != index_of(lines):
+    if bundled_object(INDEX, bundle.read(INDEX)) != index_of(lines):
         raise BundleRefused(f"{INDEX} does not say where the lines of each entry are")
 
 
@@ -255,7 +255,7 @@ def _lines(
     raw = place.part(name, start, end)
     if raw is None or len(raw) != end - start:
         raise BundleRefused(f"{name} ends before the lines of {owner}")
-    return list(json_lines(name, raw))
+    return list(bundled_lines(name, raw))
 
 
 def _proved(
@@ -275,7 +275,7 @@ def _proved(
     if place is None:
         raise UsageError(f"{clip[:60]!r} is not among {what}", _one_of([line["clip"] for line in lines]))
     path = tuple(node.hex() for node in inclusion_proof(leaves, place))
-    return _Proof(leaf=json_object("leaf", leaf_of(lines[place])), index=place, size=len(leaves), path=path)
+    return _Proof(leaf=bundled_object("leaf", leaf_of(lines[place])), index=place, size=len(leaves), path=path)
 
 
 def _check(

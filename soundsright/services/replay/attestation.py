@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from soundsright.core.text_files import shortened
 from soundsright.services.records import DocumentKind, OpenedRound, scoring_versions
 from soundsright.services.replay.report import ReplayReport
 
@@ -20,7 +21,7 @@ def attestation_facts(opened: OpenedRound, report: ReplayReport) -> dict[str, An
     """
     difference = None
     if report.difference is not None:
-        difference = {name: _short(value) for name, value in asdict(report.difference).items()}
+        difference = {name: _signable(value) for name, value in asdict(report.difference).items()}
     return {
         "schema": REPLAY.schema,
         "round": opened.document.round.id,
@@ -36,7 +37,6 @@ def attestation_facts(opened: OpenedRound, report: ReplayReport) -> dict[str, An
     }
 
 
-def _short(value: object) -> object:
-    if isinstance(value, bool | int | float) or value is None:
-        return value
-    return str(value)[:_MAX_TEXT]
+def _signable(value: object) -> object:
+    """The value, if it is a number or None; otherwise its text."""
+    return value if isinstance(value, bool | int | float) or value is None else shortened(value, _MAX_TEXT)

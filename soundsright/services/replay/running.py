@@ -17,7 +17,7 @@ from pathlib import Path
 
 from soundsright.core.audio import Audio, Samples, on_pcm16_grid
 from soundsright.core.competition import Competition
-from soundsright.core.errors import EntryRefused, HubUnavailable, ModelFault, UsageError, is_limit
+from soundsright.core.errors import EntryRefused, HubUnavailable, ModelFault, UsageError
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.material import Material
 from soundsright.core.ports import Answer, ModelHub, Pool, Runner
@@ -211,7 +211,7 @@ def _check_entry(
             findings.equal += 1
         elif isinstance(recorded, str) and isinstance(own, str):
             other.append(pair)
-        elif any(isinstance(each, Failure) and is_limit(each.code, each.detail) for each in (recorded, own)):
+        elif any(isinstance(each, Failure) and each.is_limit for each in (recorded, own)):
             why = "The model reached a limit of time or memory, on one of the two machines only."
             findings.unchecked.append((f"{name}: answers of {hotkey}", why))
         else:

@@ -11,6 +11,7 @@ from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import UsageError
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.schedule import Round
+from soundsright.core.text_files import shortened
 from soundsright.data import BALANCE_VERSION, VALUES_VERSION
 from soundsright.services.rounds.opening import material_digest, roots_of
 
@@ -115,7 +116,7 @@ def check_same_plan(round_id: str, recorded: Mapping[str, Any], present: Mapping
     changed = [name for name, before in recorded.items() if name in as_recorded and as_recorded[name] != before]
     if changed:
         differences = "; ".join(
-            f"{name.replace('_', ' ')} {_short(recorded[name])}, now {_short(as_recorded[name])}"
+            f"{name.replace('_', ' ')} {_shown(recorded[name])}, now {_shown(as_recorded[name])}"
             for name in changed
         )
         raise UsageError(
@@ -124,6 +125,5 @@ def check_same_plan(round_id: str, recorded: Mapping[str, Any], present: Mapping
         )
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 200 else f"{text[:197]}..."
+def _shown(value: object) -> str:
+    return shortened(json.dumps(value), 200)

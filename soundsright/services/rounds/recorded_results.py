@@ -13,6 +13,7 @@ from soundsright.core.results import ClipResult, Evaluation
 from soundsright.core.schedule import seed_of_round
 from soundsright.core.stopping import Stopping, Stops
 from soundsright.core.submission import FetchedModel, Submission
+from soundsright.core.text_files import shortened
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.clipset import ClipSet
 from soundsright.services.rounds.context import RoundContext
@@ -54,14 +55,8 @@ class Difference:
         """The difference in a sentence."""
         where = f"{self.competition}: " if self.competition else ""
         place = f"{self.step}, {self.field}" if self.field else self.step
-        return (
-            f"{where}{place} is {_short(self.recorded)} in the bundle, and {_short(self.replayed)} when replayed."
-        )
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 160 else f"{text[:157]}..."
+        recorded, again = shortened(self.recorded), shortened(self.replayed)
+        return f"{where}{place} is {recorded} in the bundle, and {again} when replayed."
 
 
 class RecordDiffers(Exception):
