@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from soundsright.core.audio import Audio
 
 SCORE_DECIMALS = 10
-"""Scores are rounded to this many decimals, because mathematics libraries differ only in later digits."""
+"""Measures round to this many decimals. Rounds decide on fewer: see `decided_scores` in `services/rounds`."""
 
 ANY_RATE_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 WIDE_BAND_RATES_HZ = tuple(rate for rate in ANY_RATE_HZ if rate >= 16_000)

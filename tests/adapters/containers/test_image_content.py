@@ -7,9 +7,16 @@ import contextlib
 import docker.errors
 import pytest
 
-from soundsright.adapters.containers import BuildLimits, Engine, image_content_digest
+from soundsright.adapters.containers import (
+    BuildLimits,
+    DockerSandbox,
+    DockerSettings,
+    Engine,
+    image_content_digest,
+)
 from soundsright.adapters.containers.image_build import ImageBuild
 from soundsright.core.errors import InfrastructureFault
+from soundsright.core.ports import ImageBuilder
 from soundsright.core.submission import FetchedModel
 from tests.conftest import MakeModel
 from tests.engines import BASE
@@ -43,6 +50,20 @@ def test_two_builds_have_two_ids_and_one_content(engine: Engine, make_model: Mak
     assert first != second
     assert content == again
     assert not engine.client.containers.list(all=True, filters={"label": "soundsright=content"})
+
+
+def test_a_sandbox_gives_the_content_of_the_image_that_it_built(engine: Engine, make_model: MakeModel) -> None:
+    model = make_model(name="built", dockerfile=DOCKERFILE)
+    sandbox = DockerSandbox(engine, settings=DockerSettings(build=BuildLimits(network="none")))
+    assert isinstance(sandbox, ImageBuilder)
+    with pytest.raises(InfrastructureFault):
+        sandbox.built_content(model)
+    image = sandbox.build(model)
+    try:
+        content = sandbox.built_content(model)
+        assert content == image_content_digest(engine, image.id, max_bytes=MOST_BYTES)
+    finally:
+        engine.client.images.remove(image.id, force=True)
 
 
 def test_a_file_a_mode_and_a_setting_change_the_content(engine: Engine, make_model: MakeModel) -> None:
