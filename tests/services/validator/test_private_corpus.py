@@ -30,6 +30,7 @@ from soundsright.services.board.build import build_site
 from soundsright.services.http.state import Health
 from soundsright.services.records import (
     CheckedBundle,
+    OfferedRecord,
     bundle_bytes,
     check_audio,
     check_bundle,
@@ -273,6 +274,13 @@ def bundle_of(folder: Path, out: Path) -> CheckedBundle:
     return checked
 
 
+def offered(folder: Path, signals: frozenset[str]) -> tuple[set[str], bool]:
+    """The signals that a leaderboard offers of the round's record, and whether it offers the recipes."""
+    record = OfferedRecord(folder)
+    heard = {s for s in signals if any(record.made(f"audio/{s[:2]}/{s}.{kind}") for kind in ("flac", "wav"))}
+    return heard, record.made(f"disclosed/{COMPETITION.id}.jsonl") is not None
+
+
 def with_audio(files: Mapping[str, bytes]) -> set[str]:
     """The files that contain FLAC, plain or as base64."""
     return {name for name, data in files.items() if b"fLaC" in data or base64.b64encode(b"fLaC\0\0") in data}
@@ -298,6 +306,7 @@ def test_nothing_of_living_recordings_is_shown_and_everything_once_they_retired(
     assert all(set(line) == {"id", "digest", "degraded_sha256", "recipe_sha256"} for line in bound.values())
     hidden = bundle_of(folder, tmp_path / "before.zip")
     assert len(hidden.hidden) == len(hidden.signals) > 0
+    assert offered(folder, hidden.signals) == (set(), False)
 
     # The recordings of round 0 are used in `USES` rounds.
     for number in range(1, USES + 1):
@@ -307,6 +316,7 @@ def test_nothing_of_living_recordings_is_shown_and_everything_once_they_retired(
     assert not (folder / PRIVATE_FOLDER).exists()
     shown = bundle_of(folder, tmp_path / "after.zip")
     assert (shown.disclosed, len(shown.hidden)) == (CLIPS, 0)
+    assert offered(folder, shown.signals) == (set(shown.signals), True)
     # The same search now finds samples, ids and speakers, so it would have found them before.
     assert {Path(kind).suffix or kind for _, kind in leaks(after, secrets)} == {".wav", "id", "name"}
     line = _lines(after[f"sets/{COMPETITION.id}/manifest.jsonl"])[0]
