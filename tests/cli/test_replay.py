@@ -72,7 +72,7 @@ def test_a_sample_is_scored_and_kept_and_the_block_is_printed(honest: str, tmp_p
     code, result = replay(honest, "--score", *sampling, "--checked", str(checked))
     assert code == 0
     assert "Checked    2 scores computed again" in result.output
-    assert f"Sample     2 results, drawn by block {BLOCK}" in result.output
+    assert f"Sample     2 results, drawn by the block hash {BLOCK}. The signer could not" in result.output
     assert len(checked.read_text().splitlines()) == 3
     with pytest.raises(UsageError, match="exists"):
         replay(honest, "--score", "--checked", str(checked))
@@ -89,8 +89,10 @@ def test_near_copies_and_flags_of_all_audio_are_computed_again(honest: str) -> N
     [
         (("--sample", "3"), "--sample needs --score or --run"),
         (("--checked", "x.jsonl"), "--checked needs --score or --run"),
-        (("--score", "--sample", "3"), "belong together"),
-        (("--score", "--block-hash", BLOCK), "belong together"),
+        (("--score", "--sample", "3"), "belong"),
+        (("--score", "--block-hash", BLOCK), "belong"),
+        (("--score", "--network", "http://127.0.0.1:9"), "belong"),
+        (("--score", "--sample", "3", "--block-hash", BLOCK, "--network", "http://127.0.0.1:9"), "belong"),
         (("--score", "--resume"), "--resume needs --checked"),
     ],
 )

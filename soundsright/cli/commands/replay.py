@@ -62,6 +62,8 @@ class _Signed:
     "sampling",
     option("--sample", default=0, help="Score and run only this many results. A block draws them.", metavar="N"),
     option("--block-hash", default="", help="Hash of a block that was made after the bundle was signed."),
+    option("--network", default="", help="Chain with the signer's commitment. A later block there draws --sample."),
+    option("--netuid", default=0, help="Number of the subnet on a Bittensor network.", show_default=False),
 )
 @grouped(
     Kept,
@@ -110,7 +112,7 @@ def command(
     soundsright replay round.zip                    # decisions and weights, from the scores: seconds
     soundsright replay round.zip --score            # all scores, from the audio
     soundsright replay round.zip --run              # all answers, from the models
-    soundsright replay round.zip --score --sample 200 --block-hash 0x5d...
+    soundsright replay round.zip --score --sample 200 --network http://127.0.0.1:9944
 
     A replay runs the code that decided the round, under the round's own rules. It exits with 0 if everything
     that it checked is the same, with 1 if it could check nothing of that depth, and with 3 at the first difference,
@@ -133,6 +135,7 @@ def command(
             sampling,
             kept,
             workers,
+            env_file,
             lambda pairs: ran(bundle, pairs, run, sandbox, settings, workers),
         )
         for line in _lines(bundle, report):
@@ -154,10 +157,11 @@ def _check_options(depth: str, sampling: Sampling, kept: Kept) -> None:
         for name, value in (("--sample", sampling.sample), ("--checked", kept.checked)):
             if value:
                 raise UsageError(f"{name} needs --score or --run", f"Add one of them, or omit {name}.")
-    if bool(sampling.sample) != bool(sampling.block_hash):
+    blocks = [bool(sampling.block_hash), bool(sampling.network)].count(True)
+    if blocks != (1 if sampling.sample else 0):
         raise UsageError(
-            "--sample and --block-hash belong together",
-            "Give the hash of a block made after the bundle was signed, so that its signer could not choose.",
+            "--sample belongs together with either --network or --block-hash",
+            "Name the chain, or the hash of a block made after the bundle was signed.",
         )
     if kept.resume and kept.checked is None:
         raise UsageError("--resume needs --checked", "Name the file of the replay that was stopped.")
@@ -169,6 +173,7 @@ def _report(
     sampling: Sampling,
     kept: Kept,
     workers: int,
+    env_file: Path | None,
     run: Callable[[Any], ReplayReport],
 ) -> ReplayReport:
     """The report of all depths up to `depth`. It ends with the first difference."""
@@ -177,7 +182,7 @@ def _report(
     report = decided_again(bundle)
     if depth == "decide" or not report.is_same:
         return and_unchecked(report, ON_RECORD)
-    wanted = wanted_pairs(bundle, sampling)
+    wanted = wanted_pairs(bundle, sampling, env_file)
     report = scored(bundle, report, wanted, kept, workers)
     if depth == "run" and report.is_same:
         report = merged(report, run(wanted.chosen))
@@ -192,7 +197,7 @@ def _lines(bundle: RoundBundle, report: ReplayReport) -> Iterator[str]:
     for what, number in report.checked.items():
         yield f"Checked    {number} {what}"
     if report.sample is not None:
-        yield f"Sample     {report.sample.results} results, drawn by block {report.sample.block_hash}"
+        yield f"Sample     {report.sample.sentence}"
     for each in report.unchecked:
         yield f"Unchecked  {printable(each.part)}: {printable(each.why)}"
     for remark in report.remarks:

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How many results to draw, and the hash of the block that draws them."""
+    """How many results to draw, and the hash of the block that draws them, or the chain to read it from."""
 
     sample: int
     block_hash: str
+    network: str
+    netuid: int
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,28 @@ class WantedPairs:
     sample: Sample | None
 
 
-def wanted_pairs(bundle: RoundBundle, sampling: Sampling) -> WantedPairs:
-    """The results to check: all of them, or those that a block draws."""
-    from soundsright.services.replay import Sample, pairs_of, sampled
+def wanted_pairs(bundle: RoundBundle, sampling: Sampling, env_file: Path | None) -> WantedPairs:
+    """The results to check: all of them, or those that a block draws.
+
+    Raises:
+        UsageError: the block is not known.
+        BundleRefused: the signer did not commit to the bundle.
+        ChainUnavailable: the chain does not answer.
+    """
+    from soundsright.cli.shared.round_bundles import chain_at
+    from soundsright.services.records import committed_block
+    from soundsright.services.replay import Sample, pairs_of, sample_block, sampled
 
     pairs = pairs_of(bundle)
     if not sampling.sample:
         return WantedPairs(pairs, pairs, None)
-    drawn = sampled(pairs, sampling.sample, sampling.block_hash, bundle.opened.sha256)
-    return WantedPairs(pairs, drawn, Sample(len(drawn), sampling.block_hash))
+    block_hash, block, committed = sampling.block_hash, None, None
+    if sampling.network:
+        with chain_at(sampling.network, sampling.netuid, env_file) as chain:
+            found = sample_block(chain, bundle.opened, committed_block(bundle.store))
+        block_hash, block, committed = found.hash, found.number, found.committed
+    drawn = sampled(pairs, sampling.sample, block_hash, bundle.opened.sha256)
+    return WantedPairs(pairs, drawn, Sample(len(drawn), block_hash, block, committed))
 
 
 def scored(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,20 +49,13 @@ def chain_line(
     """
     if not network:
         return []
-    from soundsright.cli.shared.opening import opened_chain
-    from soundsright.cli.shared.settings_options import settings_from
-    from soundsright.config import Settings
     from soundsright.services.records import commitment_block
 
     if opened.signer is None:
         raise UsageError("Nobody signed the round document, so no chain has a commitment to it", "Omit --network.")
-    flags: dict[str, Any] = {"subtensor_chain_endpoint": network, **({"netuid": netuid} if netuid else {})}
-    chain = opened_chain(settings_from(Settings, flags, env_file), None)
-    try:
+    with chain_at(network, netuid, env_file) as chain:
         block = commitment_block(chain, opened.signer, opened.document.round.id, opened.sha256, hint)
         return [f"Committed  by {opened.signer} in block {block}{_time_of(chain, block)}"]
-    finally:
-        chain.close()
 
 
 def _time_of(chain: LiveChain, block: int) -> str:
@@ -72,3 +67,20 @@ def _time_of(chain: LiveChain, block: int) -> str:
     except (ChainUnavailable, HistoryGone, OverflowError, OSError, ValueError):
         return ""
     return f", {made_at:%Y-%m-%d %H:%M} UTC"
+
+
+@contextmanager
+def chain_at(network: str, netuid: int, env_file: Path | None) -> Iterator[LiveChain]:
+    """The chain at an endpoint, which is only read.
+
+    Raises:
+        UsageError: there is no such chain.
+        ChainUnavailable: the chain does not answer.
+    """
+    from soundsright.cli.shared.opening import opened_chain
+    from soundsright.cli.shared.settings_options import settings_from
+    from soundsright.config import Settings
+
+    flags: dict[str, Any] = {"subtensor_chain_endpoint": network, **({"netuid": netuid} if netuid else {})}
+    with closing(opened_chain(settings_from(Settings, flags, env_file), None)) as chain:
+        yield chain

@@ -48,7 +48,7 @@ from .results import (
 )
 from .reveal import REVEAL_SCHEMA, RevealDocument, SignedReveal, open_reveal, reveal_document, sign_reveal
 from .round_bundle import RoundBundle, open_bundle
-from .round_chain import commitment_block, committed_block, write_committed
+from .round_chain import commitment_block, committed_block, first_commitment_block, write_committed
 from .round_checks import CheckedBundle, check_audio, check_bundle
 from .round_compare import BundleDifference, check_not_two_of_one_signer, first_difference
 from .round_document import ROUND, OpenedRound, RoundDocument, Sha256
@@ -170,6 +170,7 @@ __all__ = [
     "fetch_record",
     "fetched_part",
     "find_runs",
+    "first_commitment_block",
     "first_difference",
     "has_record",
     "image_label",

@@ -27,6 +27,24 @@ def commitment_block(chain: Chain, signer: str, round_id: str, sha256: str, hint
         BundleRefused: it did not, or it committed to another document of that round.
         ChainUnavailable: the chain does not answer.
     """
+    return next(_commitments_to(chain, signer, round_id, sha256, hint)).block
+
+
+def first_commitment_block(chain: Chain, signer: str, round_id: str, sha256: str, hint: int | None = None) -> int:
+    """The first known block in which the signer committed to the document.
+
+    A signer that commits again cannot move it to a later block. The arguments and errors are those of
+    `commitment_block`. Earlier commitments are known as far back as the node has history.
+    """
+    found = _commitments_to(chain, signer, round_id, sha256, hint)
+    return min(c.block if c.first_block is None else min(c.first_block, c.block) for c in found)
+
+
+def _commitments_to(
+    chain: Chain, signer: str, round_id: str, sha256: str, hint: int | None
+) -> Iterator[Commitment]:
+    """The signer's commitments to the document, at least one."""
+    found_any = False
     for commitment in _commitments(chain, signer, hint):
         found = round_commitment_in(commitment.digest)
         if found is None or found.round_id != round_id:
@@ -37,11 +55,13 @@ def commitment_block(chain: Chain, signer: str, round_id: str, sha256: str, hint
                 f" {commitment.block}, and this one is {sha256}",
                 "Keep this bundle: it is signed, so the two prove that the signer wrote two documents.",
             )
-        return commitment.block
-    raise BundleRefused(
-        f"{signer} has no commitment to the document {sha256[:16]} of round {round_id} on this chain",
-        "Check the network, or ask the signer for the block.",
-    )
+        found_any = True
+        yield commitment
+    if not found_any:
+        raise BundleRefused(
+            f"{signer} has no commitment to the document {sha256[:16]} of round {round_id} on this chain",
+            "Check the network, or ask the signer for the block.",
+        )
 
 
 def _commitments(chain: Chain, signer: str, hint: int | None) -> Iterator[Commitment]:

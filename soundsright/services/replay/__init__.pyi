@@ -4,12 +4,13 @@ from .bundle_audio import ON_RECORD, Listening, listening
 from .clips import clips_again
 from .deciding import decided_again, record_of_bundle
 from .matching import LEAST_AGREEMENT_DB
-from .plan import ScoredPair, pairs_of, sampled
+from .plan import BLOCKS_AFTER, SampleBlock, ScoredPair, pairs_of, sample_block, sampled
 from .report import Depth, ReplayReport, Sample
 from .running import RunPorts, run_again
 from .scoring import CheckedScore, line_of, read_checked, scored_again, start_file
 
 __all__ = [
+    "BLOCKS_AFTER",
     "LEAST_AGREEMENT_DB",
     "ON_RECORD",
     "REPLAY",
@@ -21,6 +22,7 @@ __all__ = [
     "ReplayReport",
     "RunPorts",
     "Sample",
+    "SampleBlock",
     "ScoredPair",
     "attestation_facts",
     "clips_again",
@@ -33,6 +35,7 @@ __all__ = [
     "read_checked",
     "record_of_bundle",
     "run_again",
+    "sample_block",
     "sampled",
     "scored_again",
     "start_file",

@@ -71,10 +71,16 @@ class UncheckedFacts(_Part):
 
 
 class SampleFacts(_Part):
-    """The number of results that were drawn, and the hash of the block that drew them."""
+    """The number of results that were drawn, and the hash of the block that drew them.
+
+    `block` and `committed` are the numbers of that block and of the block of the signer's commitment, if the hash
+    was read from a chain.
+    """
 
     results: Annotated[int, Field(ge=0, le=100_000_000)]
     block_hash: ShortText
+    block: Annotated[int, Field(ge=0)] | None = None
+    committed: Annotated[int, Field(ge=0)] | None = None
 
 
 class ReplayFacts(_Part):

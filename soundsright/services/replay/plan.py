@@ -11,9 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from soundsright.core.errors import BundleRefused, UsageError
-from soundsright.services.records import RoundBundle, ScoreLine
+from soundsright.core.ports import Chain
+from soundsright.services.records import OpenedRound, RoundBundle, ScoreLine, first_commitment_block
 from soundsright.services.replay.deciding import UNPROCESSED
 from soundsright.services.rounds import steps
+
+BLOCKS_AFTER = 10
+"""A sample is drawn by the block so many blocks after the signer's commitment. Its hash is not known before."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,40 @@ def sampled(
         return hashlib.sha256("\n".join(lines).encode()).digest()
 
     return tuple(sorted(pairs, key=place)[:count])
+
+
+@dataclass(frozen=True)
+class SampleBlock:
+    """The block that draws a sample: its number and its hash, and the block of the signer's commitment."""
+
+    number: int
+    hash: str
+    committed: int
+
+
+def sample_block(chain: Chain, opened: OpenedRound, hint: int | None) -> SampleBlock:
+    """The block that draws the sample of a round: `BLOCKS_AFTER` after the signer's first commitment to it.
+
+    The signer had to write the document before that block existed, and everyone reads the same block. `hint` is the
+    block of the commitment that the bundle names.
+
+    Raises:
+        UsageError: nobody signed the document, or the block is not final yet.
+        BundleRefused: the signer did not commit to the document, or committed to another one.
+        ChainUnavailable: the chain does not answer, or has forgotten the block.
+    """
+    if opened.signer is None:
+        raise UsageError(
+            "Nobody signed the round document, so no chain has a commitment to it", "Give --block-hash instead."
+        )
+    committed = first_commitment_block(chain, opened.signer, opened.document.round.id, opened.sha256, hint)
+    number, final = committed + BLOCKS_AFTER, chain.finalized().number
+    if final < number:
+        raise UsageError(
+            f"Block {number}, which draws the sample, is not final yet: the chain is at block {final}",
+            "Try again when it is.",
+        )
+    return SampleBlock(number, chain.block_hash(number), committed)
 
 
 def disclosed_clips(bundle: RoundBundle) -> frozenset[tuple[str, str]]:

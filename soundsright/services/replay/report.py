@@ -29,10 +29,30 @@ _RESULTS = {Depth.DECIDE: STEPS, Depth.SCORE: SCORES, Depth.RUN: ANSWERS}
 
 @dataclass(frozen=True)
 class Sample:
-    """The number of results that a replay drew, and the block hash that decided which."""
+    """The number of results that a replay drew, and the block hash that decided which.
+
+    `block` is the number of that block and `committed` that of the signer's commitment. Both are None if the hash
+    was given and not read from a chain.
+    """
 
     results: int
     block_hash: str
+    block: int | None = None
+    committed: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Which block drew the sample, and why its signer could not choose it."""
+        if self.block is None or self.committed is None:
+            return (
+                f"{self.results} results, drawn by the block hash {self.block_hash}. The signer could not choose "
+                "them if that block was made after the signature."
+            )
+        return (
+            f"{self.results} results, drawn by block {self.block} ({self.block_hash}). It was made "
+            f"{self.block - self.committed} blocks after the signer committed to the bundle in block "
+            f"{self.committed}, so the signer could not choose them."
+        )
 
 
 @dataclass(frozen=True)
