@@ -75,7 +75,8 @@ class MaterialStep(steps.StepRecord):
     `digest` is that of the corpus. `is_public` says whether anybody may have heard the speech. `speech` describes
     the program that spoke new sentences; it is empty for recordings. On a private corpus, `corpus_round` is the
     round in the life of its recordings, and `committed_block` the block before the seed in which the executor's
-    hotkey committed to it; None if it did not.
+    hotkey committed to it. It is None if the hotkey did not, and also if the executor's chain no longer knew; then
+    `is_commitment_known` is false.
     """
 
     digest: str
@@ -83,6 +84,12 @@ class MaterialStep(steps.StepRecord):
     speech: Mapping[str, str]
     corpus_round: int | None = None
     committed_block: int | None = None
+    is_commitment_known: bool = True
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Self:
+        # Rounds that began under earlier versions lack it.
+        return super().of({"is_commitment_known": True, **facts})
 
 
 @dataclass(frozen=True)

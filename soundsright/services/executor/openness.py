@@ -50,25 +50,26 @@ def committed_block(chain: LiveChain, hotkey: str, roots: Collection[str], befor
 def material_step(
     material: Material, competition: Competition, chain: LiveChain, hotkey: str, digest: str, seed_block: int
 ) -> MaterialStep:
-    """What an executor says of its recordings. `material` is that of the round, `digest` the challenge's.
+    """The executor's statement on its recordings. `material` is that of the round, `digest` the challenge's.
 
     Raises:
         UsageError: there is no corpus, or it cannot be read.
         ChainUnavailable: the chain does not answer.
     """
     speech = material.speech_for(competition.sample_rate_hz)
-    committed = None
+    committed, is_known = None, True
     if material.is_private:
         try:
             committed = committed_block(chain, hotkey, roots_of(material), seed_block)
         except HistoryGone:
-            committed = None  # Validators look for themselves.
+            is_known = False  # Validators look for themselves.
     return MaterialStep(
         digest,
         bool(public_competitions(material, (competition,))),
         {} if speech is None else dict(speech.facts),
         material.round_number,
         committed,
+        is_known,
     )
 
 

@@ -107,6 +107,7 @@ class MaterialForm(_Form):
     speech: Annotated[dict[ShortText, ShortText], Field(max_length=50)]
     corpus_round: Count | None
     committed_block: Count | None
+    is_commitment_known: bool = True
 
 
 class SuspectsForm(_Form):

@@ -13,10 +13,11 @@ import pytest
 
 from soundsright.core.errors import ChainUnavailable, HistoryGone, PeerUnavailable
 from soundsright.core.material import Material
-from soundsright.core.ports import TxResult
+from soundsright.core.ports import Snapshot, TxResult
 from soundsright.core.schedule import Schedule
 from soundsright.core.unpaid import NOT_COMMITTED, PUBLIC_CORPUS
 from soundsright.services.executor import SeenRounds, SignedOrder, Verdict
+from soundsright.services.executor.executor_steps import MaterialStep
 from soundsright.services.executor.openness import possible_corpus_rounds
 from soundsright.services.rounds import material_digest
 from soundsright.testing import MemoryRecords
@@ -174,6 +175,34 @@ def test_a_commitment_after_the_seed_does_not_count(tmp_path: Path, private: Mat
     world.chain.commitments = lambda: (replace(own, block=99),)  # type: ignore[method-assign]
     with pytest.raises(HistoryGone):
         world.check()(world.results())
+
+
+def test_a_commitment_that_the_chain_no_longer_knows_is_not_said_to_be_missing(
+    tmp_path: Path, private: Material
+) -> None:
+    world = World(tmp_path, material=private)
+    snapshot = world.chain.snapshot
+
+    def gone(number: int | None = None) -> Snapshot:
+        if number is None:
+            return snapshot()
+        raise HistoryGone("The state of that block is gone", "Use an archive node.")
+
+    world.chain.snapshot = gone  # type: ignore[method-assign]
+    world.play(A)  # The commitment is after the seed's block, so an earlier one could be known from history only.
+    stated = world.results().material
+    assert stated is not None
+    assert (stated.committed_block, stated.is_commitment_known) == (None, False)
+    world.chain.snapshot = snapshot  # type: ignore[method-assign]
+    world.play(A, B)
+    stated = world.results().material
+    assert stated is not None
+    assert (stated.committed_block, stated.is_commitment_known) == (11, True)
+    earlier = world.results(lambda d: d["material"].pop("is_commitment_known")).material
+    assert earlier == stated, "results of earlier versions can be read"
+    facts = stated.to_facts()
+    del facts["is_commitment_known"]
+    assert MaterialStep.from_facts(facts) == stated, "and their recorded rounds"
 
 
 def test_nothing_of_a_private_corpus_is_in_results_or_table(tmp_path: Path, private: Material) -> None:
