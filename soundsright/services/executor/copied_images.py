@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -139,10 +139,10 @@ def alike_images(clips: ClipSet, enhanced: Path, measured: Mapping[str, Measured
     """The pairs of images whose enhanced audio agrees as only that of copies does, over the first scored clips.
 
     `enhanced` has a folder per entry, named by its id, with the audio of each attempt. `measured` is in
-    the order of submission.
+    the order of submission. An image whose audio cannot be read is left out, and logged: the others need the round.
 
     Raises:
-        InfrastructureFault: an enhanced clip cannot be read.
+        InfrastructureFault: a clip of the set cannot be read.
     """
     from soundsright.copies import near_copies
 
@@ -155,9 +155,24 @@ def alike_images(clips: ClipSet, enhanced: Path, measured: Mapping[str, Measured
     return near_copies(
         [clips.clean(clip_id).samples for clip_id in probes],
         [clips.degraded(clip_id).audio.samples for clip_id in probes],
-        {name: _Outputs(probes, last_attempt(enhanced / name), scored[name]) for name in measured},
+        dict(_readable({name: enhanced / name for name in measured}, probes, scored)),
         sample_rate_hz=clips.competition.sample_rate_hz,
     )
+
+
+def _readable(
+    folders: Mapping[str, Path], probes: Sequence[str], scored: Mapping[str, set[str]]
+) -> Iterator[tuple[str, _Outputs]]:
+    """The images whose enhanced audio of the probes can be read."""
+    for name, folder in folders.items():
+        try:
+            outputs = _Outputs(probes, last_attempt(folder), scored[name])
+            for _ in outputs:  # Each clip is read and dropped: all of them together are too large.
+                pass
+        except InfrastructureFault as fault:
+            _log.warning("%s is not compared with others: %s", name, fault, extra={"action": "audio_lost"})
+        else:
+            yield name, outputs
 
 
 @dataclass(frozen=True)

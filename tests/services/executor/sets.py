@@ -58,7 +58,8 @@ class SteadyReference:
 class ScriptedRunner:
     """Models copy their input. `at_batch` is called with the number of each batch of a process, before its answer.
 
-    `seconds` gives the time of each batch, `failures` the failure of the first clip of a batch. `heard` has the
+    With an `error`, they add noise of their own to it, which follows from that number and the clip. `seconds` gives
+    the time of each batch, `failures` the failure of the first clip of a batch. `heard` has the
     clips of every batch of all processes.
     """
 
@@ -66,6 +67,7 @@ class ScriptedRunner:
     at_start: Callable[[int], None] = lambda _number: None
     seconds: Callable[[int], float] = float
     failures: dict[int, Failure] = field(default_factory=dict)
+    error: int | None = None
     starts: int = 0
     heard: list[tuple[str, ...]] = field(default_factory=list)
     limits: list[SandboxLimits] = field(default_factory=list)
@@ -104,10 +106,17 @@ class _ScriptedModel:
             enhance_s=self.timing.enhance_s + self._runner.seconds(self._batches),
             peak_memory_bytes=max(self.timing.peak_memory_bytes, 1_000_000 * self._batches),
         )
-        answers = [Answer(clip.clip_id, clip.audio) for clip in batch]
+        answers = [Answer(clip.clip_id, self._enhanced(clip)) for clip in batch]
         if failure := self._runner.failures.get(self._batches):
             answers[0] = Answer(batch[0].clip_id, failure=failure)
         return tuple(answers)
+
+    def _enhanced(self, clip: DegradedClip) -> Audio:
+        if self._runner.error is None:
+            return clip.audio
+        rng = np.random.default_rng([self._runner.error, *clip.clip_id.encode()])
+        noise = 0.03 * rng.standard_normal(len(clip.audio.samples))
+        return replace(clip.audio, samples=on_pcm16_grid(clip.audio.samples + noise))
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -262,14 +263,30 @@ def test_the_same_enhanced_audio_is_found_at_another_level(tmp_path: Path) -> No
 
 
 def test_the_audio_of_measured_images_is_compared(tmp_path: Path) -> None:
-    """Two images that answer alike, measured as an executor measures them."""
+    """Images are measured as an executor measures them, and two of them make the same errors."""
     clips = small_set(tmp_path / "set")
     folder = tmp_path / "enhanced"
     measured = {}
-    for name in ("a", "b"):
-        log = step_log()
+    for name, error in (("a", 1), ("b", 1), ("c", 2)):
         model = fetched_image(tmp_path)
-        measured[name] = meter(ScriptedRunner()).measure(model, clips, folder / name, log)
+        measured[name] = meter(ScriptedRunner(error=error)).measure(model, clips, folder / name, step_log())
         assert measured[name].failure is None
-    # They return their input, so there is no error of their own to compare, but their audio is read.
-    assert list(alike_images(clips, folder, measured)) == []
+    assert [(pair.first, pair.second) for pair in alike_images(clips, folder, measured)] == [("a", "b")]
+
+
+def test_images_whose_audio_is_lost_are_left_out_and_the_round_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk that lost some audio must not hold back the scores of all images."""
+    clips = small_set(tmp_path / "set")
+    folder = tmp_path / "enhanced"
+    images = {name: enhanced(folder, clips, name, noise=1) for name in ("a", "b", "c", "d")}
+    shutil.rmtree(folder / "c")
+    (attempt_folder(folder / "d", 10) / f"{clips.clip_ids[0]}.wav").write_bytes(b"damaged")
+    with caplog.at_level("WARNING"):
+        pairs = [(pair.first, pair.second) for pair in alike_images(clips, folder, images)]
+    assert pairs == [("a", "b")]
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == 2
+    assert warned[0].startswith("c is not compared with others")
+    assert warned[1].startswith("d is not compared with others")
