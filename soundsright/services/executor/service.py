@@ -159,8 +159,9 @@ class ExecutorService:
         if begun is None:
             return
         self._state, self._round_id = RUNNING, begun.round_id
-        self._published(begun.round_id, begun.run())
+        table = begun.run()
         self._coming.clear()
+        self._published(begun.round_id, table)
         self._remove_old_audio()
         self._remove_old_images()
 

@@ -52,6 +52,17 @@ def test_a_round_ranks_the_images_and_publishes_them_at_once(world: World) -> No
     assert world.problems == []
 
 
+def test_the_scores_of_a_published_round_are_no_longer_staged_also_if_it_cannot_be_reported(world: World) -> None:
+    def fails(_round_id: str, _table: object) -> None:
+        raise PeerUnavailable("The tracker does not answer")
+
+    world.service = ExecutorService(world.context, published=fails)
+    world.play(A)
+    assert world.service.table().round_id == "images-10"
+    assert world.service.table().coming == {}
+    assert world.service.status()["scored"] == 0
+
+
 def test_more_images_than_results_can_have_wait_for_the_next_round(world: World) -> None:
     submitted = sorted(entry(f"H{n:03}".replace("0", "A"), 50) for n in range(MAX_PARTICIPANTS + 2))
     world.play(*submitted)
