@@ -61,6 +61,7 @@ class ExecutorSubsystem:
         self._resumed = False
         self._reading: Reading | None = None
         self._payable: PayableOrder | None = None
+        self._is_kept = False
         self._payees: Mapping[str, float] | None = None
 
     def tick(self, finalized: int, neurons: Sequence[Neuron]) -> None:
@@ -69,6 +70,7 @@ class ExecutorSubsystem:
         Raises:
             PeerUnavailable: the board or the executor could not be read at the last attempt.
             StateUnavailable: the state does not answer.
+            UsageError: the record of the last order is damaged.
         """
         self._resume()
         self._tend_updates(finalized)
@@ -76,23 +78,35 @@ class ExecutorSubsystem:
         reading = self._readings.tick(finalized)
         if reading is not None:
             self._take(reading)
+        self._keep()
         if self._payable is not None and self._readings.is_current(finalized):
             self._payees = self._payable.payees({neuron.hotkey for neuron in neurons})
 
     def _resume(self) -> None:
-        """Take over what the process before this one read last."""
+        """Take over the order of the process before this one.
+
+        Raises:
+            StateUnavailable: the state does not answer.
+            UsageError: the record is damaged.
+        """
         if self._resumed:
             return
         last = last_order(self._records)
         if last is not None and last.every_blocks == self._every_blocks:
-            self._payable = last
+            self._payable, self._is_kept = last, True
             self._readings.resume(last.period)
         self._resumed = True
 
     def _take(self, reading: Reading) -> None:
         self._reading, period = reading, self._readings.done_period
         self._payable = PayableOrder(period, self._every_blocks, reading.burn_ratio, reading.hotkeys)
-        keep_order(self._records, self._payable)
+        self._is_kept = False
+
+    def _keep(self) -> None:
+        """Record the order before it is paid. Otherwise a restart in its period could pay otherwise."""
+        if self._payable is not None and not self._is_kept:
+            keep_order(self._records, self._payable)
+            self._is_kept = True
 
     def payees(self) -> Mapping[str, float] | None:
         """The winner with its part, or nobody. None until the table of this period was read."""
@@ -100,7 +114,7 @@ class ExecutorSubsystem:
 
     @property
     def reading(self) -> Reading | None:
-        """What this process read last; None before that."""
+        """The last reading of this process; None before that."""
         return self._reading
 
     def settle(self, timeout_s: float) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from soundsright.core.errors import PeerUnavailable, RequestRefused
-from soundsright.core.ports import Neuron
+from soundsright.core.errors import PeerUnavailable, RequestRefused, StateUnavailable, UsageError
+from soundsright.core.ports import Neuron, Record
 from soundsright.services.executor import ExecutorSubsystem
 from soundsright.services.executor.attempts import LONGEST_ATTEMPT_S, RETRY_BLOCKS
+from soundsright.services.executor.seen_rounds import READINGS
 from soundsright.services.http import Health
 from soundsright.testing import MemoryRecords, VirtualClock
 from soundsright.testing.image_services import ScriptedBoard, ScriptedTable
@@ -99,6 +102,37 @@ def test_a_restart_within_a_period_pays_as_if_there_had_been_none() -> None:
     scene.restart()
     scene.neurons = scene.neurons[:1]
     assert scene.paid_at(1_090) == {}
+
+
+def test_an_order_is_kept_before_it_is_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a restart in the same period could read another table, and pay otherwise than before."""
+    scene = Scene()
+    append, away = scene.records.append, [True]
+
+    def fails_while_away(*args: Any) -> Record:
+        if away[0]:
+            raise StateUnavailable("The state does not answer")
+        return append(*args)
+
+    monkeypatch.setattr(scene.records, "append", fails_while_away)
+    scene.tick(1_000)
+    for _ in range(2):
+        with pytest.raises(StateUnavailable):
+            scene.tick(1_001)
+        assert scene.system.payees() is None
+    away[0] = False
+    assert scene.paid_at(1_001) == {"A": 1.0}
+    scene.table.publish("8", row(B, 0.9), row(A, 0.8))
+    scene.restart()
+    assert scene.paid_at(1_002) == {"A": 1.0}
+
+
+def test_a_damaged_record_names_the_backup() -> None:
+    scene = Scene()
+    scene.records.append(READINGS, "180-5", {"period": "5"})
+    with pytest.raises(UsageError, match="Restore the last backup"):
+        scene.tick(1_000)
+    assert scene.system.payees() is None
 
 
 def test_a_restart_in_a_later_period_reads_again() -> None:
