@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from soundsright.core.corpus_commitment import CorpusCommitment, base64_of, both_in, corpus_commitment_in
 from soundsright.core.system_commitments import is_entry_commitment, is_system_commitment
 
-_FORM = re.compile(r"soundsright:round:([A-Za-z0-9][A-Za-z0-9_.-]{0,44}):([0-9a-f]{64})")
 MAX_ROUND_CHARS = 44
 MAX_ROUND_CHARS_WITH_CORPUS = 18
+_FORM = re.compile(rf"soundsright:round:([A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_ROUND_CHARS - 1}}}):([0-9a-f]{{64}})")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class RoundCommitment:
     def text(self) -> str:
         """The text on the chain.
 
-        >>> RoundCommitment("2030-01-05", "ab" * 32).text[:32]
+        >>> RoundCommitment("2030-01-05", "ab" * 32).text[:33]
         'soundsright:round:2030-01-05:abab'
         """
         if self.corpus is None:
@@ -83,6 +83,8 @@ def reason_to_leave(present: str, *, round_id: str = "", committed: CorpusCommit
     corpus = corpus_commitment_in(present)
     if corpus is not None and len(round_id) > MAX_ROUND_CHARS_WITH_CORPUS:
         return f"Beside the corpus, a round's name has at most {MAX_ROUND_CHARS_WITH_CORPUS} characters"
+    if len(round_id) > MAX_ROUND_CHARS:
+        return f"A round's name has at most {MAX_ROUND_CHARS} characters in a commitment"
     if corpus is not None and committed is not None and corpus != committed:
         return (
             f"Another program with this hotkey has committed to the corpus {corpus.root[:16]} in place of"

@@ -13,7 +13,14 @@ import pytest
 from soundsright.adapters.peers import Hotkey, valid_signature
 from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitment_in
 from soundsright.core.errors import BundleRefused
-from soundsright.core.round_commitment import RoundCommitment, keeps, round_commitment_in
+from soundsright.core.round_commitment import (
+    MAX_ROUND_CHARS,
+    MAX_ROUND_CHARS_WITH_CORPUS,
+    RoundCommitment,
+    keeps,
+    reason_to_leave,
+    round_commitment_in,
+)
 from soundsright.core.system_commitments import is_entry_commitment
 from soundsright.services.http import Health
 from soundsright.services.records import check_bundle, commitment_block, committed_block, open_bundle
@@ -171,6 +178,18 @@ def test_both_in_one_text_fit_into_bittensors_field() -> None:
     assert round_commitment_in(text) == RoundCommitment("2" * 18, "d" * 64, CORPUS)
     # One digest has one text.
     assert corpus_commitment_in(text[:-1] + "B") is None
+
+
+@pytest.mark.parametrize(("corpus", "most"), [(None, MAX_ROUND_CHARS), (CORPUS, MAX_ROUND_CHARS_WITH_CORPUS)])
+def test_only_a_round_whose_commitment_can_be_read_is_published(corpus: CorpusCommitment | None, most: int) -> None:
+    present = "" if corpus is None else corpus.text
+    for length in (most, most + 1):
+        name = "r" * length
+        can_be_read = round_commitment_in(RoundCommitment(name, "d" * 64, corpus).text) is not None
+        problem = reason_to_leave(present, round_id=name)
+        assert can_be_read == (not problem) == (length == most)
+    assert f"at most {most} characters" in problem
+    assert len(RoundCommitment("r" * most, "d" * 64, corpus).text.encode()) <= 128
 
 
 def test_another_document_on_the_chain_is_evidence(bench: Bench) -> None:
