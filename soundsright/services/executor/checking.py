@@ -1,4 +1,4 @@
-"""What a validator checks of a round before it pays: the seed, the set, and whether its recordings may be paid on.
+"""The checks that a validator makes before it pays a round: seed, set, and whether its recordings are public.
 
 The validator decides itself. What the executor says against its own interest is believed: that its recordings are
 public, or that it has no new speech. Everything else counts only if the validator has the same corpus or the same

@@ -17,7 +17,7 @@ from soundsright.services.executor.openness import commitment_of, committed_bloc
 from soundsright.services.rounds import commitment_to
 
 COMMIT_EVERY_S = 600.0
-"""How often the executor looks whether the chain has its commitment."""
+"""The time between two looks for the commitment on the chain."""
 
 
 class CorpusCommitter:

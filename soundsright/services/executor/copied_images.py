@@ -40,9 +40,9 @@ _SHARED = {
 }
 
 LATEST_LIST_S = 7_200
-"""How long after a submission this executor may receive it without a loss. Validators hand on lists every hour.
+"""The oldest time of submission that counts, in seconds before this executor received the list.
 
-One of them could write a false time into its list. So a time of submission that lies further back does not count.
+Validators hand on lists every hour. One of them could hand on a false time, so an earlier one counts as this old.
 """
 
 

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_DETAIL_CHARS = 1_000
-"""How much of the sentence of a failure a row has. Readers refuse rows with much longer ones."""
+"""The longest sentence of a failure in a row. Readers refuse rows with much longer ones."""
 MAX_LOG_CHARS = 20_000
 _FAULTS_OF_RUNNING = frozenset({"model_fault", "crashed", "timeout", "protocol"})
 """Codes that say nothing about a pull. Others, such as those of a screened image, are kept."""

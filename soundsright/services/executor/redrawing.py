@@ -28,7 +28,7 @@ from soundsright.services.rounds import (
 )
 
 UNPROCESSED_TOLERANCE = 1e-4
-"""How far the scores of the unprocessed input may differ: libraries of two machines round otherwise."""
+"""The largest difference of the unprocessed input's scores: libraries of two machines round otherwise."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Redrawing:
     jobs: int = 1
 
     def difference(self, results: RoundResults, competition: Competition, material: Material) -> str:
-        """How the set of the results differs from the one that seed and material give; empty if it does not.
+        """The difference of the results' set from the one that seed and material give; empty if it does not.
 
         Raises:
             UsageError: the recordings cannot be read.

@@ -43,7 +43,7 @@ from soundsright.services.records import (
 
 MAX_ENTRIES = 1_024
 MAX_SIGNED_DETAIL_CHARS = 300
-"""How much of the sentence of a failure is signed. Models can write into it."""
+"""The longest sentence of a failure that is signed. Models can write into it."""
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

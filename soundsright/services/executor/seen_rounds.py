@@ -1,4 +1,4 @@
-"""What a validator has seen of an executor, kept in its state: the newest round, and the order of this period.
+"""A validator's memory of an executor: the newest round, and the order of this period.
 
 So a validator that was restarted refuses an older round as before, checks no round twice, and pays the same until
 the period ends. Blocks are counted.
@@ -46,7 +46,7 @@ class SeenRound:
 
 @dataclass(frozen=True)
 class PayableOrder:
-    """What was read in a period of `every_blocks`: the part that burns, and the hotkeys to pay, best first.
+    """The reading of one period of `every_blocks`: the part that burns, and the hotkeys to pay, best first.
 
     Raises:
         ValueError: a value is out of its range.
@@ -64,7 +64,7 @@ class PayableOrder:
             raise ValueError("a hotkey is not a text")
 
     def payees(self, registered: Collection[str]) -> dict[str, float]:
-        """What the burn ratio leaves, to the first hotkey that is registered; nothing if none is."""
+        """The part that the burn ratio leaves, for the first hotkey that is registered; empty if none is."""
         part = 1.0 - self.burn_ratio
         first = next((hotkey for hotkey in self.hotkeys if hotkey in registered), None)
         return {first: part} if first is not None and part > 0 else {}

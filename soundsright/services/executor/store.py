@@ -32,7 +32,7 @@ from soundsright.services.rounds import steps
 SUBMISSIONS = "executor:submissions"
 """The stream of the lists that validators gave."""
 MAX_AHEAD_S = 600
-"""How far a time of submission may lie in the future, because clocks differ."""
+"""The farthest that a time of submission may lie in the future, because clocks differ."""
 
 _PART = 1_000
 _PAGE = 100

@@ -1,4 +1,4 @@
-"""Of two images that share a digest, their layers or their output, only the one that was submitted first counts."""
+"""If several images share a digest, their layers or their output, the first submission is the original."""
 
 from __future__ import annotations
 
