@@ -1,4 +1,4 @@
-from .base_image import check_base, required_packages
+from .base_image import check_base, pull_base, required_packages
 from .build_limits import BuildLimits
 from .docker import DockerSandbox, DockerSettings
 from .engine import Engine
@@ -16,5 +16,6 @@ __all__ = [
     "image_content_digest",
     "local_registry",
     "publish_image",
+    "pull_base",
     "required_packages",
 ]

@@ -36,6 +36,28 @@ def required_packages(models: Iterable[Path]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def pull_base(engine: Engine, base: str) -> None:
+    """Pull this image if the engine lacks it.
+
+    Raises:
+        UsageError: it cannot be pulled.
+        EngineUnavailable: the engine does not answer.
+    """
+    import docker.errors
+
+    with engine_faults():
+        try:
+            engine.client.images.get(base)
+        except docker.errors.ImageNotFound:
+            try:
+                engine.client.images.pull(base)
+            except docker.errors.APIError as error:
+                raise UsageError(
+                    f"The engine has no image {printable(base)[:200]}, and cannot pull it",
+                    "Check its name and the network, or name an image with Python that the engine has.",
+                ) from error
+
+
 def check_base(engine: Engine, base: str, packages: Iterable[str]) -> None:
     """Check that the engine has this image, and that its Python has the packages.
 

@@ -13,6 +13,7 @@ from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     import threading
+    from pathlib import Path
 
     from soundsright.config import ExecutorSettings
     from soundsright.core.competition import Competition
@@ -62,6 +63,71 @@ def executor_material(settings: ExecutorSettings, organiser: CompetitionRules) -
     return material
 
 
+def check_competitions(settings: ExecutorSettings, organiser: CompetitionRules) -> None:
+    """Check that the organiser has every competition of EXECUTOR_COMPETITION.
+
+    Raises:
+        UsageError: it lacks one.
+    """
+    from soundsright.core.competition import competition_by_id
+
+    for name in settings.executor_competitions:
+        try:
+            competition_by_id(name, organiser.competitions)
+        except UsageError as error:
+            raise UsageError(f"EXECUTOR_COMPETITION: {error.problem}", error.remedy) from error
+
+
+def image_sandbox(
+    settings: ExecutorSettings, *, build_timeout_s: float | None = None
+) -> tuple[Sandbox, SandboxChoice]:
+    """The sandbox of images with the GPUs of EXECUTOR_GPUS, and the choice that led to it.
+
+    Raises:
+        UsageError: no sandbox can be used, or the machine lacks a GPU.
+    """
+    from soundsright.cli.shared.opening import opened_sandbox, sandbox_choice
+
+    choice = replace(sandbox_choice(settings), gpus=settings.executor_gpus, build_timeout_s=build_timeout_s)
+    return opened_sandbox(settings, choice, round_id="executor"), choice
+
+
+def check_reference_image(settings: ExecutorSettings, *, pull: bool = False) -> None:
+    """Check that the engine has the image of EXECUTOR_BASE_IMAGE with Python, or can `pull` it.
+
+    Raises:
+        UsageError: it does not.
+        EngineUnavailable: the engine failed.
+    """
+    from soundsright.adapters.containers import check_base, pull_base
+    from soundsright.cli.shared.opening import container_engine
+
+    engine, base = container_engine(settings), settings.executor_base_image
+    try:
+        if pull:
+            pull_base(engine, base)
+        check_base(engine, base, ())
+    except UsageError as error:
+        raise UsageError(f"EXECUTOR_BASE_IMAGE: {error.problem}", error.remedy) from error
+
+
+def stand_in_models(settings: ExecutorSettings, sandbox: Sandbox) -> Path | None:
+    """The folder of models that stand in for images; None if the sandbox runs images.
+
+    Raises:
+        UsageError: it does not run them, and SOUNDSRIGHT_HUB is no folder.
+    """
+    if sandbox.name == CONTAINERS:
+        return None
+    root = settings.soundsright_hub
+    if root is None or not root.expanduser().is_dir():
+        raise UsageError(
+            f"The sandbox {sandbox.name} cannot run images",
+            "Start a container engine, or give SOUNDSRIGHT_HUB a folder whose models stand in for images.",
+        )
+    return root.expanduser()
+
+
 def opened_parts(
     settings: ExecutorSettings, rules: ExecutorRules, pool: Pool, cancelled: threading.Event
 ) -> ImageParts:
@@ -71,11 +137,11 @@ def opened_parts(
         UsageError: no sandbox can be used, or images cannot run in it and SOUNDSRIGHT_HUB has no models.
         InfrastructureFault: a GPU or the disk cannot be used.
     """
-    from soundsright.cli.shared.opening import opened_sandbox, sandbox_choice
     from soundsright.services.executor import ImageMeter, ReferenceModel, built_in_reference, sandbox_limits
 
-    choice = replace(sandbox_choice(settings), gpus=settings.executor_gpus, build_timeout_s=rules.pull_timeout_s)
-    sandbox = opened_sandbox(settings, choice, round_id="executor")
+    sandbox, choice = image_sandbox(settings, build_timeout_s=rules.pull_timeout_s)
+    if stand_in_models(settings, sandbox) is None:
+        check_reference_image(settings, pull=True)
     limits = sandbox_limits(rules)
     model = built_in_reference(settings.folder / "reference", base=settings.executor_base_image)
     reference: Reference = ReferenceModel(sandbox, model, limits)
@@ -98,16 +164,11 @@ def _hub(settings: ExecutorSettings, sandbox: Sandbox) -> ModelHub:
     from soundsright.core.text_files import comma_separated
 
     cache = settings.folder / "cache"
-    if sandbox.name == CONTAINERS:
+    root = stand_in_models(settings, sandbox)
+    if root is None:
         registries = comma_separated(settings.soundsright_registries)
         return HubBySource({ImageRef: ImageFolders(cache, registries)})
-    root = settings.soundsright_hub
-    if root is None or not root.expanduser().is_dir():
-        raise UsageError(
-            f"The sandbox {sandbox.name} cannot run images",
-            "Start a container engine, or give SOUNDSRIGHT_HUB a folder whose models stand in for images.",
-        )
-    return HubBySource({ImageRef: StandInImages(FolderHub(root.expanduser(), cache))})
+    return HubBySource({ImageRef: StandInImages(FolderHub(root, cache))})
 
 
 def _energy(choice: SandboxChoice) -> EnergyMeter | None:

@@ -17,6 +17,7 @@ from soundsright.core.errors import EntryRefused, UsageError
 if TYPE_CHECKING:
     import socket
 
+    from soundsright.adapters.containers import Engine
     from soundsright.adapters.peers import Hotkey, RequestGate
     from soundsright.core.competition import Competition
     from soundsright.core.competition_rules import CompetitionRules
@@ -248,6 +249,13 @@ def sandbox_choice(settings: ValidatorSettings) -> SandboxChoice:
     )
 
 
+def container_engine(settings: ValidatorSettings) -> Engine:
+    """The container engine of the settings and the environment. It need not run."""
+    from soundsright.adapters.containers import Engine
+
+    return Engine(None if settings.use_docker or "DOCKER_HOST" in os.environ else _podman_socket())
+
+
 def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice, round_id: str = "validator") -> Sandbox:
     """The chosen sandbox. `auto` tries Docker, then bubblewrap. `round_id` labels what it makes.
 
@@ -255,10 +263,9 @@ def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice, round_id:
         UsageError: no sandbox can be used.
         EngineUnavailable: the settings ask for a GPU and the machine has none.
     """
-    from soundsright.adapters.containers import Engine
     from soundsright.cli.shared.sandboxes import chosen_sandbox
 
-    engine = Engine(None if settings.use_docker or "DOCKER_HOST" in os.environ else _podman_socket())
+    engine = container_engine(settings)
     kept_out = (
         settings.folder,
         settings.wallet_path,

@@ -5,23 +5,36 @@ Each check returns a sentence about what it found. An error of this package says
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import shutil
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from soundsright.cli.shared.executor_payment import check_services, executor_clients
+from soundsright.cli.shared.options import FiniteFloat, option
 from soundsright.cli.shared.packages import INSTALL_REMEDY
+from soundsright.cli.shared.settings_options import secrets_of
 from soundsright.config import ValidatorSettings
 from soundsright.core.errors import InfrastructureFault, SoundsRightError, UsageError, printable
+from soundsright.core.executor_rules import executor_rules
 from soundsright.core.ss58 import is_address
+from soundsright.core.url_passwords import without_passwords
 
+if TYPE_CHECKING:
+    from soundsright.core.competition_rules import CompetitionRules
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _MIN_FREE_BYTES = 5_000_000_000
 _BUCKETS = ("R2_OWN_BUCKET", "R2_SOURCE_BUCKET")
 
@@ -43,7 +56,7 @@ class Preflight:
 
     settings: ValidatorSettings
     variables: Mapping[str, str]
-    rules_digest: str = ""
+    rules_digest: tuple[str, ...] = ()
 
     def checks(self) -> dict[str, Callable[[], str]]:
         """The checks by name, in the order in which a validator needs them."""
@@ -98,14 +111,10 @@ class Preflight:
         from soundsright.library import organiser_of
 
         organiser = organiser_of(self.settings.soundsright_ruleset, begun=True)
-        digest = organiser.ruleset.digest
-        if self.rules_digest and self.rules_digest.lower() != digest:
-            raise UsageError(
-                f"The rules have the digest {digest}, not {self.rules_digest[:80]}",
-                "Get the organiser's present file, or update soundsright: other validators decide by other rules.",
-            )
+        check_digests(self.rules_digest, digests := digests_of(organiser))
         check_services(self.settings, organiser.emission)
-        return f"{self.settings.soundsright_ruleset} has the digest {digest}"
+        shown = ", ".join(f"{digest} ({table})" if table else digest for table, digest in digests.items())
+        return f"{self.settings.soundsright_ruleset} has the digest {shown}"
 
     def libraries(self) -> str:
         """Draw and score the golden clips, as the validator does before it judges."""
@@ -124,6 +133,22 @@ class Preflight:
     def database(self) -> str:
         from soundsright.adapters.state import look_at_file
 
+        free = self.check_folder()
+        path = self.database_file
+        if not path.exists():
+            return f"{path} will be made at the first start; {free}"
+        state = look_at_file(path)
+        if state.problem:
+            raise UsageError(f"{path}: {state.problem}", state.remedy)
+        return f"{path} has version {state.revision}; {free}"
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file of the state."""
+        return self.settings.folder / "state.db"
+
+    def check_folder(self) -> str:
+        """Check that STATE_FOLDER can be written and has space, and return the space in words."""
         folder = self.settings.folder
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -135,14 +160,7 @@ class Preflight:
             raise UsageError(
                 f"STATE_FOLDER {folder} has {free_bytes / 1e9:.1f} GB free", "Free 5 GB or more: rounds keep audio."
             )
-        free = f"{free_bytes / 1e9:.0f} GB free"
-        path = folder / "state.db"
-        if not path.exists():
-            return f"{path} will be made at the first start; {free}"
-        state = look_at_file(path)
-        if state.problem:
-            raise UsageError(f"{path}: {state.problem}", state.remedy)
-        return f"{path} has version {state.revision}; {free}"
+        return f"{free_bytes / 1e9:.0f} GB free"
 
     def counters(self) -> str:
         server = self.settings.redis
@@ -182,6 +200,71 @@ class Preflight:
             found.append(f"{settings.subnet_api_url} burns {board.burn_ratio():g} of the winner's share")
         found.append(f"{settings.executor_url} has a table of {len(table.table().rows)} images")
         return ", and ".join(found)
+
+
+def digests_of(organiser: CompetitionRules) -> dict[str, str]:
+    """The digest of the ruleset under the empty name, and those of the tables that the file gives the executor."""
+    digests = {"": organiser.ruleset.digest}
+    if organiser.executor is not None or "executor" in organiser.emission.paying:
+        digests["[emission]"] = organiser.emission.digest
+        digests["[executor]"] = (organiser.executor or executor_rules()).digest
+    return digests
+
+
+def check_digests(announced: tuple[str, ...], digests: Mapping[str, str]) -> None:
+    """Check that each announced digest is that of the rules or of one of their tables.
+
+    Raises:
+        UsageError: one is not.
+    """
+    for digest in announced:
+        if digest.strip().lower() not in digests.values():
+            own = ", ".join(f"{own} of {table}" if table else own for table, own in digests.items())
+            raise UsageError(
+                f"The rules have the digest {own}, not {digest.strip()[:80]}",
+                "Get the organiser's present file, or update soundsright: others decide by other rules.",
+            )
+
+
+def preflight_options(command: _Command) -> _Command:
+    """The options of a preflight: `--json`, `--timeout` and `--rules-digest`."""
+    for each in (
+        option(
+            "--rules-digest",
+            multiple=True,
+            help="Digest that the organiser announced, of the rules or of [emission] or [executor]; repeat it for "
+            "more. The check fails if yours is another.",
+        ),
+        option(
+            "--timeout", "timeout_s", default=20.0, type=FiniteFloat(1, 600), help="Seconds that a check may take."
+        ),
+        option("--json", "as_json", is_flag=True, help="Print the findings as JSON."),
+    ):
+        command = each(command)
+    return command
+
+
+def report_findings(preflight: Preflight, *, as_json: bool, timeout_s: float) -> int:
+    """Check, print what was found, and return the exit code: 1 if a check failed."""
+    found = findings(preflight.checks(), timeout_s=timeout_s)
+    ok = all(finding.ok for finding in found)
+    if as_json:
+        text = json.dumps({"ok": ok, "checks": [asdict(finding) for finding in found]}, indent=2)
+    else:
+        width = max(len(finding.name) for finding in found)
+        text = "\n".join(
+            f"{'ok    ' if finding.ok else 'FAILED'}  {finding.name:<{width}}  {finding.sentence}."
+            + ("" if finding.ok else f" {finding.remedy}")
+            for finding in found
+        )
+    for secret in secrets_of(preflight.settings):
+        text = text.replace(secret, "***") if len(secret) >= 6 else text
+    click.echo(without_passwords(text))
+    if any(finding.late for finding in found):
+        # A check that hangs can keep a library's threads alive, which Python would wait for.
+        sys.stdout.flush()
+        os._exit(1)
+    return 0 if ok else 1
 
 
 def findings(checks: Mapping[str, Callable[[], str]], *, timeout_s: float) -> list[Finding]:

@@ -8,6 +8,7 @@ from soundsright.cli.commands.executor import (
     coordinate,
     demo,
     explain,
+    preflight,
     scores,
     serve,
     status,
@@ -25,6 +26,7 @@ def command() -> None:
     soundsright executor demo                                         # all of it, on one machine
     soundsright executor submit --image-ref lab/gate@sha256:DIGEST    # a miner
     soundsright executor coordinate                                   # the organiser
+    soundsright executor preflight                                    # a check of that machine
     soundsright executor serve                                        # a machine that runs images
     soundsright executor validate                                     # a validator without rounds
     soundsright executor scores                                       # everyone
@@ -32,5 +34,5 @@ def command() -> None:
     """
 
 
-for _module in (demo, submit, coordinate, serve, validate, status, scores, explain, verify):
+for _module in (demo, submit, coordinate, preflight, serve, validate, status, scores, explain, verify):
     command.add_command(_module.command)

@@ -56,6 +56,7 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
     Validators give it the submissions and read the table on EXECUTOR_PORT. A round that is stopped goes on at the
     next start.
     """
+    from soundsright.cli.shared.executor_parts import check_competitions
     from soundsright.cli.shared.executor_services import ServiceHotkeys, check_own_hotkey
     from soundsright.cli.shared.opening import opened_service
     from soundsright.library import organiser_of
@@ -65,22 +66,12 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
     if not settings.subnet_api_url:
         raise UsageError("SUBNET_API_URL is empty", "Give the address of the coordinator, as http://HOST:PORT.")
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
-    _check_competitions(settings, organiser)
+    check_competitions(settings, organiser)
     check_machine()
     with opened_service(settings) as (account, chain):
         hotkeys = ServiceHotkeys(settings, chain)
         check_own_hotkey(account.address, hotkeys.executor, setting="EXECUTOR_API_HOTKEY", service="executor")
         _serve(settings, organiser, chain, account, hotkeys.coordinator, poll_s=poll_s)
-
-
-def _check_competitions(settings: ExecutorSettings, organiser: CompetitionRules) -> None:
-    from soundsright.core.competition import competition_by_id
-
-    for name in settings.executor_competitions:
-        try:
-            competition_by_id(name, organiser.competitions)
-        except UsageError as error:
-            raise UsageError(f"EXECUTOR_COMPETITION: {error.problem}", error.remedy) from error
 
 
 def _serve(
