@@ -32,6 +32,8 @@ _LEAST_TIME = 1e-4
 _MARK_INSIDE_PX = 9.0
 """From this radius on, the mark is inside the circle; otherwise it is above it."""
 _FOOT_PX = 22
+_LEGEND_GAP_PX = 56
+"""From one circle's text in the legend to the next circle: wide enough for 0.054 GB."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class CostPoint:
 def cost_plot(points: Sequence[CostPoint], *, title: str, x_title: str) -> str:
     """Quality over time (logarithmic). The dashed line is the front: no image is both better and faster.
 
-    A circle with a thick edge is not beaten in all of quality, time and memory by another image.
+    A circle with a thick edge is not beaten in all of quality, time and memory by another image. An image whose
+    quality is 0 improves nothing, so it is never unbeaten, however fast it is.
 
     >>> drawing = cost_plot([CostPoint("1", "<b>", 0.5, 0.1, 2.0)], title="t", x_title="RTF")
     >>> "front" in drawing, "<b>" in drawing
@@ -70,7 +73,7 @@ def cost_plot(points: Sequence[CostPoint], *, title: str, x_title: str) -> str:
     parts += [logarithmic_x_grid(across, bottom), tick_label((PLOT_LEFT_PX + WIDTH_PX) / 2, bottom + 32, x_title)]
     places = [(across(log), up(point.quality)) for log, point in zip(logs, points, strict=True)]
     parts.append(_front(points, places))
-    unbeaten = pareto_front([(point.quality, point.time, point.memory_gb) for point in points])
+    unbeaten = _unbeaten(points, counts_memory=True)
     # The largest circles first, so that they cover no smaller one.
     for i in sorted(range(len(points)), key=lambda i: -points[i].memory_gb):
         parts.append(_circle(points[i], places[i], _radius(points[i].memory_gb, most_gb), i in unbeaten))
@@ -84,9 +87,17 @@ def _wide_scale(logs: Sequence[float]) -> Scale:
     return Scale.around([*logs, middle - 0.25, middle + 0.25], PLOT_LEFT_PX, WIDTH_PX - RIGHT_PX, share=0.1)
 
 
+def _unbeaten(points: Sequence[CostPoint], *, counts_memory: bool) -> list[int]:
+    """The points with a quality above 0 that no other beats in quality, time and, if it counts, memory."""
+    useful = [i for i, point in enumerate(points) if point.quality > 0]
+    costs = [(points[i].quality, points[i].time, points[i].memory_gb if counts_memory else 0.0) for i in useful]
+    return [useful[place] for place in pareto_front(costs)]
+
+
 def _front(points: Sequence[CostPoint], places: Sequence[tuple[float, float]]) -> str:
-    front = pareto_front([(point.quality, point.time, 0.0) for point in points])
-    steps = sorted({places[i] for i in front})
+    steps = sorted({places[i] for i in _unbeaten(points, counts_memory=False)})
+    if not steps:
+        return ""
     path = f"M{steps[0][0]:.1f} {steps[0][1]:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in steps[1:])
     return f'<path class="front" d="{path}"/>'
 
@@ -137,12 +148,11 @@ def _legend(most_gb: float, top: float) -> str:
         parts.append(f'<g class="cost"><circle cx="{x + radius:.1f}" cy="{y:.1f}" r="{radius:.1f}"/></g>')
         x += 2 * radius + 5
         parts.append(f'<text class="tick" x="{x:.1f}" y="{y + 4}">{share * most_gb:.2g} GB</text>')
-        x += 50
+        x += _LEGEND_GAP_PX
     return "".join(parts)
 
 
 def _summary(points: Sequence[CostPoint]) -> str:
     """The text alternative: how many images there are, and the words of those on the front."""
-    front = pareto_front([(point.quality, point.time, 0.0) for point in points])
-    listed = "; ".join(points[i].words for i in front[:10])
-    return f"{len(points)} images. On the front: {listed}"
+    listed = "; ".join(points[i].words for i in _unbeaten(points, counts_memory=False)[:10])
+    return f"{len(points)} images. On the front: {listed or 'none'}"

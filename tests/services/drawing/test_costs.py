@@ -79,3 +79,14 @@ def test_the_drawing_can_be_written_as_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "costs.png"
     write_drawing(cost_plot([point("1", 0.8, 0.5), point("2", 0.7, 0.1)], title="t", x_title="x"), path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_image_without_quality_is_never_on_the_front_however_fast_and_lean_it_is() -> None:
+    idle = CostPoint("–", "idle", 0.0, 0.001, 0.01)
+    useful = CostPoint("1", "useful", 0.5, 0.5, 1.0)
+    drawing = cost_plot([idle, useful], title="t", x_title="RTF")
+    assert 'class="cost on-front"><title>useful</title>' in drawing
+    assert 'class="cost"><title>idle</title>' in drawing
+    assert "On the front: useful" in drawing
+    nobody = cost_plot([idle], title="t", x_title="RTF")
+    assert "On the front: none" in nobody
