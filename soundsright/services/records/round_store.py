@@ -101,14 +101,30 @@ def open_store(path: Path) -> BundleStore:
     """
     try:
         if path.is_dir():
+            _check_is_no_run(path)
             return FolderStore(path)
         if not path.is_file():
             raise UsageError(f"{path} is not a file or folder", "Give a bundle: a folder or a .zip file.")
+        if path.suffix.lower() != ".zip":
+            raise UsageError(f"{path} is not a .zip file", "Give a bundle: a folder or a .zip file.")
         return ZipStore(path)
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read ({error.strerror or error})", "Give a bundle: a folder or a .zip file."
         ) from error
+
+
+def _check_is_no_run(folder: Path) -> None:
+    """A run has the files of a bundle's name too, so a reader would call its first other file foreign.
+
+    Raises:
+        UsageError: the folder is that of a run.
+    """
+    if (folder / "results.json").is_file() and not (folder / "round.json").exists():
+        raise UsageError(
+            f"{folder} is a run, not a bundle",
+            f"Make a bundle of it: soundsright bundle make {folder} --out FILE.zip",
+        )
 
 
 class _Store:

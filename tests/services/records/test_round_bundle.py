@@ -11,7 +11,7 @@ import pytest
 
 from soundsright.adapters.peers import Hotkey
 from soundsright.core.canonical import canonical_json
-from soundsright.core.errors import BundleRefused
+from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.core.merkle import leaf_hash, merkle_root
 from soundsright.services.records.round_bundle import open_bundle
 from soundsright.services.rounds.steps import ENTRIES, SEED, RoundSteps, fetch
@@ -94,3 +94,15 @@ def test_a_run_without_a_key_has_the_same_document_unsigned(run: RecordedRun, tm
         assert unsigned.document.model_copy(update=but_files) == signed.document.model_copy(update=but_files)
     envelope = json.loads((other.record / "round.json").read_text())
     assert set(envelope) == {"schema", "document"}
+
+
+def test_a_run_in_place_of_its_bundle_is_misuse_and_the_remedy_is_a_command(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text("{}")
+    (tmp_path / "report.html").write_text("<p>")
+    with pytest.raises(UsageError, match="is a run, not a bundle") as caught:
+        open_bundle(tmp_path)
+    assert "soundsright bundle make" in caught.value.remedy
+    rules = tmp_path / "rules.toml"
+    rules.write_text("[rules]")
+    with pytest.raises(UsageError, match=r"rules\.toml is not a \.zip file"):
+        open_bundle(rules)
