@@ -109,6 +109,8 @@ def test_an_unsigned_bundle_and_another_signer_are_refused(honest: str) -> None:
         CliRunner().invoke(command, [honest], standalone_mode=False, catch_exceptions=False)
     with pytest.raises(BundleRefused, match="not signed"):
         replay(honest, "--signer", Hotkey.of_seed("vera").address)
+    with pytest.raises(UsageError, match="'5Nope' is not the address of a hotkey"):
+        replay(honest, "--signer", "5Nope")
 
 
 def test_the_attestation_of_a_lie_names_the_difference(world: Bundled, tmp_path: Path) -> None:

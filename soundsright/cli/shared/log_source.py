@@ -81,16 +81,3 @@ def document_bytes(path: Path) -> bytes:
             f"{path} cannot be read ({error.strerror})",
             "Give a signed document, such as the round.json of a bundle.",
         ) from error
-
-
-def checked_hotkey(text: str | None, flag: str) -> str | None:
-    """The hotkey of a flag, if it was given.
-
-    Raises:
-        UsageError: it is not an address.
-    """
-    from soundsright.core.ss58 import is_address
-
-    if text is not None and not is_address(text):
-        raise UsageError(f"{flag} {text[:80]!r} is not the address of a hotkey", "Give its SS58 address.")
-    return text

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soundsright.cli.shared.addresses import checked_hotkey
 from soundsright.core.errors import BundleRefused, ChainUnavailable, HistoryGone, UsageError
 
 if TYPE_CHECKING:
@@ -27,14 +28,16 @@ def check_signer(opened: OpenedRound, signer: str, *, unsigned_ok: bool) -> None
     """Check who signed a document whose signature was verified.
 
     Raises:
+        UsageError: `signer` is not an address.
         BundleRefused: nobody did, or somebody else.
     """
+    checked_hotkey(signer, "--signer")
     if opened.signer is None and not (unsigned_ok and not signer):
         raise BundleRefused(
             "The round document is not signed", "Accept it with --unsigned-ok, if you know where it is from."
         )
     if signer and opened.signer != signer:
-        raise BundleRefused(f"{opened.signer} signed the round document, and not {signer[:80]}")
+        raise BundleRefused(f"{opened.signer} signed the round document, and not {signer}")
 
 
 def chain_line(

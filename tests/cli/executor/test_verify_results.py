@@ -112,6 +112,11 @@ def test_what_somebody_changed_after_the_signature_is_a_difference(verify: Verif
     assert "The signature is wrong" in text
 
 
+def test_a_signer_that_is_no_address_is_misuse(verify: Verify) -> None:
+    code, text = verify(RAW, options=("--signer", "nonsense"))
+    assert (code, "'nonsense' is not the address of a hotkey" in text) == (2, True)
+
+
 def test_another_signer_than_expected_is_a_difference(verify: Verify) -> None:
     code, text = verify(RAW, options=("--signer", OTHER.address))
     assert code == 1

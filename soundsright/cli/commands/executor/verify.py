@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from soundsright.cli.shared.addresses import checked_hotkey
 from soundsright.cli.shared.options import option
 from soundsright.core.errors import PeerUnavailable, RequestRefused, UsageError, printable
 
@@ -40,6 +41,7 @@ def command(context: click.Context, file: str, other: str | None, signer: str | 
 
     Exit codes: 0 all is as it should be, 1 something differs and is named, 2 wrong use or unreadable results.
     """
+    checked_hotkey(signer, "--signer")
     organiser = None if ruleset is None else _organiser(ruleset)
     sources = [file] if other is None else [file, other]
     problems: list[str] = []

@@ -35,7 +35,8 @@ def command(*, file: Path, url: str, hotkey: str | None, run: Path | None) -> No
     Exit codes: 0 the document is in the log, 2 wrong use or a document that the log does not take, 3 the log's
     answer does not prove it.
     """
-    from soundsright.cli.shared.log_source import HttpLog, checked_hotkey, document_bytes
+    from soundsright.cli.shared.addresses import checked_hotkey
+    from soundsright.cli.shared.log_source import HttpLog, document_bytes
     from soundsright.services.log import write_proof
 
     checked_hotkey(hotkey, "--log")

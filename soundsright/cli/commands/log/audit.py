@@ -60,7 +60,8 @@ def command(
     Exit codes: 0 all is right, 2 wrong use or nothing answers, 3 the log is wrong: the first fault is named, and
     heads that contradict each other are kept beside the memory.
     """
-    from soundsright.cli.shared.log_source import HttpLog, checked_hotkey
+    from soundsright.cli.shared.addresses import checked_hotkey
+    from soundsright.cli.shared.log_source import HttpLog
 
     checked_hotkey(hotkey, "--log")
     if mirror is not None and memory is not None:

@@ -86,7 +86,7 @@ def _own(
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.peers import Hotkey, valid_signature
     from soundsright.adapters.state import SqlRecords
-    from soundsright.cli.shared.log_source import checked_hotkey
+    from soundsright.cli.shared.addresses import checked_hotkey
     from soundsright.cli.shared.opening import opened_chain
     from soundsright.services.executor_api import PermittedValidators
     from soundsright.services.log import Admission, HeadSigner, OwnLog, RecordStore
