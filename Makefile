@@ -9,7 +9,7 @@ OUT ?= runs/demo
 AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast coverage check crash fuzz format docs dist clean
+.PHONY: help install demo test fast coverage check crash demo-executor-test fuzz format docs dist clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -54,6 +54,9 @@ check: $(STAMP) ## Lint, format, types, then the tests: before each commit.
 crash: $(STAMP) ## Kill the validator and the executor's system at every point; EVERY=N uses every N-th.
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services/crash_driver.py $(if $(EVERY),--every $(EVERY))
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services/executor_crash_driver.py $(if $(EVERY),--every $(EVERY))
+
+demo-executor-test: $(STAMP) ## Test `soundsright executor demo` with a container engine, from the images to the weights.
+	OMP_NUM_THREADS=1 SOUNDSRIGHT_DEMO=1 $(BIN)/python -m pytest -q tests/cli/executor/test_demo.py
 
 fuzz: $(STAMP) ## Check that none of 10 000 changed bundles of a round is accepted; COUNT=N tries others.
 	OMP_NUM_THREADS=1 SOUNDSRIGHT_FUZZ=$(or $(COUNT),10000) $(BIN)/python -m pytest -q tests/services/records/test_round_fuzz.py

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -135,6 +137,24 @@ def in_short(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DOCKER_HOST", engine.url)
 
 
+@pytest.mark.skipif(shutil.which("docker-registry") is None, reason="docker-registry is not installed")
+def test_the_demo_publishes_images_of_its_models_in_a_registry_that_the_executor_may_use(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`test_serve` runs a round of images of such a registry; `make demo-executor-test` runs the whole demo."""
+    if engine.url:
+        monkeypatch.setenv("DOCKER_HOST", engine.url)
+    with demo._images(tmp_path, BASE, without_containers=False) as images:
+        image = images.publish("spectral-gate")
+        registry = images.settings["SOUNDSRIGHT_REGISTRIES"]
+        assert image.repository == f"{registry}/demo/spectral-gate"
+        pulled = engine.client.images.pull(f"{image.repository}@sha256:{image.sha256}")
+        assert f"{image.repository}@sha256:{image.sha256}" in pulled.attrs["RepoDigests"]
+    assert images.settings["SOUNDSRIGHT_SANDBOX"] == "docker"
+    assert images.settings["EXECUTOR_BASE_IMAGE"] == BASE
+
+
+@pytest.mark.skipif(not os.environ.get("SOUNDSRIGHT_DEMO"), reason="`make demo-executor-test` runs it")
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_short")
 def test_an_image_is_built_pushed_pulled_and_run_and_both_validators_pay_the_same(
