@@ -92,7 +92,8 @@ def command(out: Path, without_containers: bool, base: str | None) -> None:
     soundsright executor demo --without-containers
 
     It starts a registry, a private chain, a coordinator, an executor, three miners and two validators. It ends with
-    the table, a plot of quality against time, and the weights that both validators set.
+    the table, the check of the signed results, the weights that both validators set, and a plot of quality against
+    time.
     """
     started_s = time.monotonic()
     if base is not None and without_containers:
@@ -237,6 +238,8 @@ def _run(folder: Path, programs: Programs, images: _Images) -> None:
     click.echo()
     click.echo(programs.run(VALIDATORS[0], ["executor", "scores", *source], timeout_s=_SUBMIT_S).rstrip())
     _keep_results(folder, ports[1])
+    words = ["executor", "verify", str(folder / "results.json"), "--ruleset", str(folder / "rules.toml")]
+    click.echo(programs.run(VALIDATORS[0], words, timeout_s=_SUBMIT_S).rstrip())
     _print_weights(chain, programs, weights)
 
 
