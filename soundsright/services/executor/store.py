@@ -98,8 +98,9 @@ class ExecutorStore:
     def publish(self, round_id: str, record: PublishedStep) -> PublishedStep:
         """Replace the published table, in one write. If the round was published before, that table stays."""
         with self._lock:
-            steps.write(self.state, round_id, executor_steps.PUBLISHED, record)
+            # First, because a write whose answer is lost may be done.
             self._is_read = False
+            steps.write(self.state, round_id, executor_steps.PUBLISHED, record)
             published = self._read_published()
         assert published is not None
         return published[1]

@@ -197,3 +197,25 @@ def test_a_newer_record_is_not_read(memory: Database) -> None:
     state.finish_step("1", PUBLISHED.name, {"version": 2})
     with pytest.raises(UsageError, match="version 2"):
         steps.read(state, "1", PUBLISHED)
+
+
+class LostAnswer(MemoryState):
+    """A state whose connection breaks once, after the write was done."""
+
+    breaks = True
+
+    def finish_step(self, *args: Any, **options: Any) -> None:
+        super().finish_step(*args, **options)
+        if self.breaks:
+            self.breaks = False
+            raise StateUnavailable("The connection broke")
+
+
+def test_a_table_whose_write_was_done_is_shown_although_the_answer_was_lost() -> None:
+    store = ExecutorStore(LostAnswer(), MemoryRecords(), VirtualClock(1e9))
+    assert store.published() is None
+    with pytest.raises(StateUnavailable):
+        publish(store, "images-1")
+    published = store.published()
+    assert published is not None
+    assert published[0] == "images-1"
