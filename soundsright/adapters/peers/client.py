@@ -61,11 +61,7 @@ def request(
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
         context = ssl.create_default_context() if parts.scheme == "https" else None
-        connection = (
-            http.client.HTTPConnection(host, port)
-            if context is None
-            else http.client.HTTPSConnection(host, port, context=context)
-        )
+        connection = _connection(host, port, context)
         addresses = _allowed(_addresses(connection.host, connection.port, deadline_s), networks)
         with _connected(addresses, connection.host, context, deadline_s) as sock:
             connection.sock = BoundedSocket(sock, deadline_s, max_bytes)
@@ -90,6 +86,14 @@ def request(
         late = time.monotonic() >= deadline_s
         code, reason = ("timeout", f"no answer within {timeout_s:g} s") if late else _reason(error)
         raise PeerUnavailable(f"{url}{path} does not answer ({reason})", code=code) from error
+
+
+def _connection(
+    host: str, port: int | None, context: ssl.SSLContext | None
+) -> http.client.HTTPConnection | http.client.HTTPSConnection:
+    if context is None:
+        return http.client.HTTPConnection(host, port)
+    return http.client.HTTPSConnection(host, port, context=context)
 
 
 def _kept_headers(reply: http.client.HTTPResponse) -> dict[str, str]:

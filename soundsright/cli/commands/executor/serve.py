@@ -91,7 +91,7 @@ def _serve(
     from soundsright.cli.shared.stopping import stopped_by_signals
     from soundsright.metrics import warm_up
     from soundsright.services.executor import ExecutorService
-    from soundsright.services.http import Health, listening
+    from soundsright.services.http import Health
     from soundsright.services.validator import sole_process
 
     clock = SystemClock()
@@ -100,23 +100,14 @@ def _serve(
     workers = settings.soundsright_workers or len(usable_cpus())
     with (
         health_socket(settings) as health_sock,
-        listening(
-            settings.executor_host,
-            settings.executor_port,
-            host_variable="EXECUTOR_HOST",
-            port_variable="EXECUTOR_PORT",
-        ) as sock,
+        _socket(settings) as sock,
         _opened_state(settings) as state,
         closing(ProcessPool(workers, warm_up=warm_up)) as pool,
         stopped_by_signals() as stop,
     ):
         context = _context(settings, organiser, chain, account, coordinator, state, pool, workers)
-        service = ExecutorService(
-            context,
-            poll_s=poll_s,
-            problem=partial(health.problem, "executor"),
-            published=published,
-        )
+        problem = partial(health.problem, "executor")
+        service = ExecutorService(context, poll_s=poll_s, problem=problem, published=published)
         with sole_process(state, "executor", clock=clock, lost=stop.set, used="this database of the executor"):
             apis = [
                 _health_api(settings, context, health, health_sock).start(),
@@ -130,6 +121,18 @@ def _serve(
             service.run(stop)
         for api in apis:
             api.close()
+
+
+def _socket(settings: ExecutorSettings) -> socket.socket:
+    """The socket on which validators reach the executor."""
+    from soundsright.services.http import listening
+
+    return listening(
+        settings.executor_host,
+        settings.executor_port,
+        host_variable="EXECUTOR_HOST",
+        port_variable="EXECUTOR_PORT",
+    )
 
 
 def _context(
