@@ -95,7 +95,7 @@ def variants() -> tuple[Variant, ...]:
 
 
 def digests_under(variant: Variant, *, small: bool) -> dict[str, dict[str, Any]]:
-    """What `same_bytes.py` prints under the variant.
+    """The digests that `same_bytes.py` prints under the variant.
 
     Raises:
         subprocess.CalledProcessError: the script failed.

@@ -22,7 +22,7 @@ DECIBEL_METRICS = frozenset({"SI_SDR", "SI_SIR", "SI_SAR"})
 
 DEFAULT_RULES = ExecutorRules()
 SCORE_TOLERANCE = 1e-6
-"""How far a published score or quality may be from the one that is computed again."""
+"""The largest difference between a published score or quality and the one computed again."""
 _TIE_ROUNDING = 1e-12
 
 

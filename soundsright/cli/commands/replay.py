@@ -40,7 +40,7 @@ _SETTINGS = ("soundsright_hub", "hf_endpoint", "wallet", "hotkey", "wallet_path"
 
 @dataclass(frozen=True)
 class _Signed:
-    """Who must have signed the bundle."""
+    """The signer that a bundle must have."""
 
     signer: str
     unsigned_ok: bool

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How many results to draw, and the hash of the block that draws them, or the chain to read it from."""
+    """The number of results to draw, and the hash of the block that draws them, or the chain to read it from."""
 
     sample: int
     block_hash: str
@@ -41,7 +41,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class RunChoice:
-    """Where the models and the recordings of `--run` come from, and where its files go."""
+    """The sources of the models and recordings of `--run`, and the folder of its files."""
 
     corpus: Path | None
     work: Path | None

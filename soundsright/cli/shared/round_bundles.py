@@ -43,7 +43,7 @@ def check_signer(opened: OpenedRound, signer: str, *, unsigned_ok: bool) -> None
 def chain_line(
     opened: OpenedRound, network: str, netuid: int, env_file: Path | None, hint: int | None
 ) -> list[str]:
-    """What the chain says about the document, as lines to print; none without a network.
+    """The chain's facts about the document, as lines to print; none without a network.
 
     Raises:
         UsageError: there is no such chain.
@@ -62,7 +62,7 @@ def chain_line(
 
 
 def _time_of(chain: LiveChain, block: int) -> str:
-    """When the block was made, as words that follow its number; nothing if the chain no longer knows."""
+    """The time of the block, as words that follow its number; nothing if the chain no longer knows."""
     from datetime import UTC, datetime
 
     try:

@@ -1,4 +1,4 @@
-"""Who checked a round, as its page shows it: the signed record, and the replays of others.
+"""The checks of a round, as its page shows them: the signed record, and the replays of others.
 
 Everything is verified when the page is drawn. A badge says of one validator how deep it replayed the round and with
 what result.
@@ -70,7 +70,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class RoundChecks:
-    """What is known of a round's record. `signer` is None if nobody signed it.
+    """The known facts of a round's record. `signer` is None if nobody signed it.
 
     `block` is that of the commitment, as the record names it. `notes` say what was not taken, and why.
     """

@@ -30,7 +30,7 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class CheckedBundle:
-    """What was checked. `hidden` are the digests of clean and degraded signals that are still private."""
+    """The checked parts. `hidden` are the digests of clean and degraded signals that are still private."""
 
     files: int
     clips: int

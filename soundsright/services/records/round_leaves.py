@@ -49,7 +49,7 @@ def recipes_digest(clips: Sequence[Mapping[str, Any]]) -> str:
 
 
 def index_of(lines: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, dict[str, list[int]]]:
-    """Where the lines of each owner are: by file and owner, the first byte and the one after the last.
+    """The places of the lines of each owner: by file and owner, the first byte and the one after the last.
 
     `lines` has, by file, each line with its owner. An owner's lines follow each other.
 

@@ -63,7 +63,7 @@ class _Proof(BaseModel):
 
 
 class PartProof(BaseModel):
-    """What proves that a clip and an answer belong to a round. `document` is the SHA-256 of the round document."""
+    """The proof that a clip and an answer belong to a round. `document` is the SHA-256 of the round document."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -84,7 +84,7 @@ class SampleFacts(_Part):
 
 
 class ReplayFacts(_Part):
-    """What an attestation says. `bundle` is the SHA-256 of the round document.
+    """The facts of an attestation. `bundle` is the SHA-256 of the round document.
 
     `same` is None if nothing of the depth was checked.
 

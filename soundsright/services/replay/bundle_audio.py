@@ -29,7 +29,7 @@ _SAMPLED = Unchecked(FLAGS, "They rest on the record. Only a replay of all resul
 
 @dataclass(frozen=True)
 class Listening:
-    """What a replay can hear of a round. `heard` is None if a signal is missing; `unchecked` says what and why."""
+    """The audible part of a round. `heard` is None if a signal is missing; `unchecked` says what and why."""
 
     heard: Heard | None
     unchecked: tuple[Unchecked, ...]

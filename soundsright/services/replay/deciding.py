@@ -26,7 +26,7 @@ UNPROCESSED = "unprocessed"
 _FACTORS = ("noise", "room", "prompt")
 """The order in which the statistics take the factors of groups."""
 _OF_RUNNING = {"cost", "versions", "weights_block", "timing"}
-"""What a replay does not compute: times, memory, programs, and the block of the weights."""
+"""Facts that a replay does not compute: times, memory, programs, and the block of the weights."""
 _NOT_RECIPE = ("id", "digest")
 _HIDDEN = "recipe_sha256"
 _NOT_A_RECORD = (

@@ -26,7 +26,7 @@ LEAST_CLOSENESS_DB = 30.0
 
 @dataclass(frozen=True)
 class Match:
-    """How well two answers to one clip agree. `unit` is the name of the level, and `least_db` its limit."""
+    """The agreement of two answers to one clip. `unit` is the name of the level, and `least_db` its limit."""
 
     level_db: float
     least_db: float

@@ -10,7 +10,7 @@ from soundsright.services.rounds import Difference, Unchecked
 
 
 class Depth(StrEnum):
-    """How much of a round a replay computes again."""
+    """The part of a round that a replay computes again."""
 
     DECIDE = "decide"
     """The statistics, prizes and weights, from the scores."""
@@ -57,7 +57,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """What a replay checked. `checked` counts results and steps by name.
+    """The result of a replay. `checked` counts results and steps by name.
 
     `difference` is the first difference, or None. `unchecked` are the parts that the bundle does not let anyone
     check, each with the reason. `remarks` are sentences for people.

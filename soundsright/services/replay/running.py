@@ -50,7 +50,7 @@ _PRIVATE = "The recordings are private, so the set cannot be drawn."
 
 @dataclass(frozen=True)
 class RunPorts:
-    """What a replay needs to run models. `folder` receives the sets and the answers."""
+    """The ports that a replay needs to run models. `folder` receives the sets and the answers."""
 
     hub: ModelHub
     sandbox: Runner
@@ -63,7 +63,7 @@ class RunPorts:
 
 @dataclass
 class _Findings:
-    """What was found so far."""
+    """The findings so far."""
 
     answers: int = 0
     equal: int = 0

@@ -140,7 +140,7 @@ def start_file(file: TextIO, document_sha256: str, kept: Sequence[CheckedScore])
 
 
 def _why_not(bundle: RoundBundle, pair: ScoredPair, disclosed: Collection[tuple[str, str]]) -> str:
-    """Why a result cannot be scored again; empty if it can be."""
+    """The reason why a result cannot be scored again; empty if it can be."""
     if pair.answer is None:
         return "The model did not answer, which only running it again can show."
     if all(bundle.has_audio(sha256) for sha256 in (pair.clean, pair.degraded, pair.answer)):

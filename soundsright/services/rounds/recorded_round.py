@@ -134,7 +134,7 @@ class RecordedSpeech:
 
 
 def plan_document(state: StateStore, round_id: str, plan: Facts) -> dict[str, Any]:
-    """What a replay needs beside the steps and the scores of a round. `plan` is the row of its begin.
+    """The facts that a replay needs beside the steps and the scores of a round. `plan` is the row of its begin.
 
     `plan` is that row. `titles` has the titles before the round by competition. `history` has the few steps of
     earlier rounds from which the age of a title and the identity of a champion's model follow.

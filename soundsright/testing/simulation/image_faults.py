@@ -90,7 +90,7 @@ class Seat:
 
     @property
     def reading(self) -> Reading | None:
-        """What this validator read last, also before a restart: its state keeps what follows from it."""
+        """The last reading of this validator, also before a restart: its state keeps what follows from it."""
         own = None if self.validator is None else self.validator.system.reading
         self._last_reading = own or self._last_reading
         return self._last_reading

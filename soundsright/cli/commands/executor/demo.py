@@ -127,7 +127,7 @@ def _claim(out: Path) -> None:
 
 @dataclass(frozen=True)
 class _Images:
-    """How the models become images, and the executor's settings for them."""
+    """The way from models to images, and the executor's settings for them."""
 
     publish: Callable[[str], ImageRef]
     settings: Mapping[str, str]
@@ -203,10 +203,7 @@ def _stand_ins(folder: Path) -> _Images:
 def _run(folder: Path, programs: Programs, images: _Images) -> None:
     """Start all programs, submit the images, and wait for the table and the weights."""
     chain = _started_chain(folder, programs)
-    by_miner = {}
-    for name in MODELS:
-        click.echo(f"Building and publishing the image of {name}")
-        by_miner[name] = images.publish(name)
+    by_miner = _published_images(images)
     ports = free_port(), free_port()
     programs.set(
         SOUNDSRIGHT_POLL_S="2",
@@ -241,6 +238,15 @@ def _run(folder: Path, programs: Programs, images: _Images) -> None:
     words = ["executor", "verify", str(folder / "results.json"), "--ruleset", str(folder / "rules.toml")]
     click.echo(programs.run(VALIDATORS[0], words, timeout_s=_SUBMIT_S).rstrip())
     _print_weights(chain, programs, weights)
+
+
+def _published_images(images: _Images) -> dict[str, ImageRef]:
+    """The image of each miner, built and published."""
+    by_miner = {}
+    for name in MODELS:
+        click.echo(f"Building and publishing the image of {name}")
+        by_miner[name] = images.publish(name)
+    return by_miner
 
 
 def _start_services(programs: Programs, ports: tuple[int, int], images: _Images) -> None:

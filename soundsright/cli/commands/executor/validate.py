@@ -173,7 +173,7 @@ def _serve(
 
 
 def _material(settings: ValidatorSettings, organiser: CompetitionRules) -> Material:
-    """What this validator has of the executor's recordings and speech, to draw its sets again.
+    """This validator's copy of the executor's recordings and speech, to draw its sets again.
 
     Raises:
         UsageError: a speech that the settings name is not installed or has no key.
