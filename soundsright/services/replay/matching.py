@@ -9,7 +9,6 @@ Levels are in dB. Signals are float32, shape `(n,)`.
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 
@@ -51,11 +50,3 @@ def match_of(clean: Samples, degraded: Samples, own: Samples, recorded: Samples,
     energy, difference = (float(np.sum(np.square(each, dtype=np.float64))) for each in (recorded, own - recorded))
     closeness_db = 10 * math.log10(energy / difference) if energy and difference else -math.inf
     return Match(closeness_db, LEAST_CLOSENESS_DB, "closeness")
-
-
-def samples_of(wav: bytes) -> Samples:
-    """The samples of a WAV file that a bundle holds."""
-    import soundfile
-
-    samples, _ = soundfile.read(io.BytesIO(wav), dtype="float32")
-    return np.asarray(samples)

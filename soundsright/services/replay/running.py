@@ -27,9 +27,10 @@ from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.records import RoundBundle
 from soundsright.services.replay.clips import set_of_bundle
 from soundsright.services.replay.deciding import UNPROCESSED, record_of_bundle
-from soundsright.services.replay.matching import LEAST_AGREEMENT_DB, match_of, samples_of
+from soundsright.services.replay.matching import LEAST_AGREEMENT_DB, match_of
 from soundsright.services.replay.plan import ScoredPair
 from soundsright.services.replay.report import ANSWERS, Depth, ReplayReport, counted
+from soundsright.services.replay.scoring import signal_of
 from soundsright.services.rounds import (
     ClipSet,
     Difference,
@@ -296,7 +297,7 @@ def _check_agreement(
             continue
         signals = (clips.clean(clip_id).samples, clips.degraded(clip_id).audio.samples, answers.samples(clip_id))
         rate_hz = wanted.submission.competition.sample_rate_hz
-        match = match_of(*signals, samples_of(bundle.wav(pair.answer)), rate_hz)
+        match = match_of(*signals, signal_of(bundle, pair.answer).samples, rate_hz)
         if match.agrees:
             findings.answers += 1
             levels.append(match.level_db)

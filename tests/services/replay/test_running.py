@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from soundsright.core.audio import Samples
-from soundsright.core.errors import ModelCrashed, ModelFault, ModelTimeout
+from soundsright.core.errors import BundleRefused, ModelCrashed, ModelFault, ModelTimeout
 from soundsright.services.records import (
     RoundBundle,
     open_bundle,
@@ -205,3 +205,12 @@ def test_a_model_that_the_hub_has_lost_is_listed_as_unchecked(
     assert [each.part for each in report.unchecked] == [
         f"{COMPETITION.id}: answers of {name}" for name in ("alice", "bob", "carol")
     ]
+
+
+def test_a_recorded_answer_that_is_no_audio_is_refused(
+    world: Bundled, bundle: RoundBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RoundBundle, "wav", lambda _bundle, _sha256: b"no audio")
+    ports = world.ports(tmp_path, models={"content-bob": other_processor(MODELS["content-bob"])})
+    with pytest.raises(BundleRefused, match="cannot be read"):
+        run_again(bundle, pairs_of(bundle), ports)
