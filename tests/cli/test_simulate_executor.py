@@ -29,3 +29,14 @@ def test_a_planted_mistake_ends_with_1_and_the_command_that_repeats_it() -> None
 def test_an_attack_is_not_played_on_images(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, ["simulate", "--system", "executor", "--attack", "list"]) == 2
     assert "Leave out --system executor" in capsys.readouterr().err
+
+
+def test_rules_of_competitions_are_not_for_images(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cli, ["simulate", "--system", "executor", "--rules", "soundsright-v4"]) == 2
+    assert "--rules is for competitions" in capsys.readouterr().err
+
+
+def test_a_planted_mistake_that_changes_nothing_is_told() -> None:
+    options = ["--system", "executor", "--seed", "1", "--rounds", "1", "--plant-mistake"]
+    done = CliRunner().invoke(cli, ["simulate", *options])
+    assert "Simulate more --rounds" in done.output

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from soundsright.cli.shared.options import option
 from soundsright.core.errors import UsageError
@@ -86,6 +87,8 @@ def command(
 
         if attack is not None:
             raise UsageError("--attack plays competitions", "Leave out --system executor.")
+        if context.get_parameter_source("rules") is not ParameterSource.DEFAULT:
+            raise UsageError("--rules is for competitions", "Leave out --system executor or --rules.")
         if not simulate_image_rounds(
             seed=seed, seeds=seeds, rounds=rounds or IMAGE_ROUNDS, plant_mistake=plant_mistake
         ):

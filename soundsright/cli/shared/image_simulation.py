@@ -49,6 +49,8 @@ def simulate_image_rounds(*, seed: int, seeds: int, rounds: int, plant_mistake: 
     _print_totals(results, violations)
     periods, lasted_s = sum(len(result.periods) for result in results), time.monotonic() - started_s
     click.echo(f"{periods} periods in {lasted_s:.1f} s.")
+    if plant_mistake and not violations:
+        click.echo("The planted mistake changed no payment, so nothing could notice it. Simulate more --rounds.")
     click.echo(f"{seeds - violations} passed, {violations} failed")
     return not violations
 
