@@ -33,6 +33,13 @@ def hotkey_or_empty(value: str) -> str:
     return value
 
 
+def log_hotkey(value: str) -> str:
+    """Check the hotkey of a log. Empty means that there is no log."""
+    if value and not is_address(value):
+        raise ValueError("give the SS58 address of the log's hotkey, which `soundsright log serve` prints")
+    return value
+
+
 def hotkeys(value: str) -> str:
     """Check a list of hotkeys, separated by commas."""
     if not all(map(is_address, comma_separated(value))):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WrapValidator
 
 from soundsright.config import values
-from soundsright.config.executor_services import ExecutorServices
+from soundsright.config.executor_services import ExecutorServices, ServiceUrl, log_hotkey
 from soundsright.config.redis_server import (
     DEFAULT_HOST,
     DEFAULT_INDEX,
@@ -347,6 +347,13 @@ class ValidatorSettings(ExecutorServices, Settings):
     soundsright_kept_rounds: Annotated[
         int, Field(ge=1, le=1_000, description="Number of rounds whose audio, models and feedback are kept.")
     ] = 3
+    round_log_url: Annotated[
+        ServiceUrl,
+        Field(description="Address of the log that gets each signed round, as http://HOST:PORT. Empty: none does."),
+    ] = ""
+    round_log_hotkey: Annotated[
+        str, AfterValidator(log_hotkey), Field(description="Hotkey of the log at ROUND_LOG_URL.")
+    ] = ""
     weights_every_blocks: Annotated[
         int, Field(ge=0, le=100_000, description="Blocks between two settings of weights. 0: the chain's tempo.")
     ] = 0

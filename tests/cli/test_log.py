@@ -404,3 +404,17 @@ def test_files_without_a_digest_are_not_attested(tmp_path: Path, capsys: pytest.
         (tmp_path / "round.json").write_bytes(round_document(files=files))
         assert run(cli, ["log", "attest", "round.json", "--wallet-path", "wallets"]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["validator"], ["executor", "serve", "--subnet-api-url", "http://127.0.0.1:9"]]
+)
+def test_a_service_needs_address_and_hotkey_of_its_log(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(cli, [*command, "--round-log-url", "http://127.0.0.1:9100"]) == 2
+    assert "ROUND_LOG_HOTKEY is empty" in capsys.readouterr().err
+    assert run(cli, [*command, "--round-log-hotkey", LOG.address]) == 2
+    assert "ROUND_LOG_URL is empty" in capsys.readouterr().err
+    assert run(cli, [*command, "--round-log-hotkey", "5x"]) == 2
+    assert "SS58 address" in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import click
 
 from soundsright.cli.shared.competition_request import shown_metrics
 from soundsright.cli.shared.executor_payment import check_burn_hotkey, check_services, executor_subsystems
+from soundsright.cli.shared.log_keeping import check_log_settings, kept_log
 from soundsright.cli.shared.options import env_file_option, option, poll_option
 from soundsright.cli.shared.public_recordings import warn_of_public_recordings
 from soundsright.cli.shared.settings_options import settings_from, settings_options
@@ -70,6 +71,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, pay_on_public_c
     if dry_run:
         # A dry run has its own folder, so it changes nothing for the validator that sets weights.
         settings = settings.model_copy(update={"state_folder": settings.folder / "dry-run"})
+    check_log_settings(settings)
     subnet = _subnet_settings(settings)
     check_machine()
     with opened_service(settings) as (account, chain):
@@ -135,10 +137,24 @@ def _serve(
         with (
             sole_process(state, "validator", clock=clock, lost=stop.set),
             _served_reveals(settings, service, context),
+            _kept_log(settings, context),
         ):
             api.start()
             service.run(stop)
         api.close()
+
+
+def _kept_log(settings: ValidatorSettings, context: ValidatorContext) -> AbstractContextManager[None]:
+    """Append each signed round to the log of the settings. A dry run signs none."""
+    from soundsright.services.log import signed_record
+
+    if context.dry_run is not None:
+        return nullcontext()
+    state, rounds = context.state, context.work.folder / "rounds"
+    return kept_log(
+        *(settings, state, lambda round_id: signed_record(state, rounds / round_id, round_id)),
+        *(lambda round_id: rounds / round_id, context.health),
+    )
 
 
 def _health_api(

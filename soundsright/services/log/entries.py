@@ -11,6 +11,7 @@ choose them. Sizes are in bytes.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ class LogEntry:
     def leaf(self) -> bytes:
         """The hash of its leaf in the tree."""
         return leaf_hash(self.text.encode())
+
+    @property
+    def signature(self) -> str:
+        """The signature in its envelope."""
+        return str(json.loads(self.text)["envelope"]["signature"])
 
     @property
     def key(self) -> str:

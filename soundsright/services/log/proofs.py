@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from soundsright.core.errors import LogRefused, UsageError
+from soundsright.core.errors import LogRefused, RequestRefused, UsageError
 from soundsright.core.merkle import MAX_PROOF, is_included
-from soundsright.services.log.entries import MAX_ENTRIES, LogEntry
+from soundsright.core.strict_json import MAX_DEPTH, NotStrictJson, strict_json
+from soundsright.services.log.entries import MAX_DOCUMENT_BYTES, MAX_ENTRIES, LogEntry, entry_of
 from soundsright.services.log.heads import MAX_HEAD_BYTES, LogHead, open_head
-from soundsright.services.records import LOG_PROOF, ValidSignature, is_plain_file, write_json
+from soundsright.services.records import (
+    LOG_PROOF,
+    DocumentKind,
+    ValidSignature,
+    is_plain_file,
+    open_document,
+    write_json,
+)
 
 _SCHEMA = "soundsright.log-proof/1"
 _MAX_BYTES = 40_000
@@ -31,6 +40,7 @@ class _File(BaseModel):
     kind: Annotated[str, Field(max_length=128)]
     signer: Annotated[str, Field(max_length=128)]
     sha256: _Hash
+    signature: Annotated[str, Field(pattern=r"^0x[0-9a-f]{128}$")]
     leaf: _Hash
     index: Annotated[int, Field(ge=0, lt=MAX_ENTRIES)]
     proof: Annotated[list[_Hash], Field(max_length=MAX_PROOF)]
@@ -41,13 +51,15 @@ class _File(BaseModel):
 class SavedProof:
     """An entry of the log at `url`, and the proof that `head` has it.
 
-    `sha256` is that of the signed document, `leaf` that of the entry's leaf.
+    `sha256` is that of the signed document, `leaf` that of the entry's leaf. `signature` is the one that the log
+    has: one document can have several.
     """
 
     url: str
     kind: str
     signer: str
     sha256: str
+    signature: str
     leaf: bytes
     index: int
     hashes: tuple[bytes, ...]
@@ -62,7 +74,8 @@ def proof_of(url: str, entry: LogEntry, index: int, hashes: tuple[bytes, ...], h
     """
     if not is_included(entry.leaf, index, head.size, hashes, head.root):
         raise LogRefused(f"{url} gave a proof that does not show the document in its log")
-    return SavedProof(url, entry.kind, entry.signer, entry.sha256, entry.leaf, index, hashes, head)
+    about = entry.kind, entry.signer, entry.sha256, entry.signature
+    return SavedProof(url, *about, entry.leaf, index, hashes, head)
 
 
 def write_proof(folder: Path, proof: SavedProof) -> None:
@@ -73,6 +86,7 @@ def write_proof(folder: Path, proof: SavedProof) -> None:
         "kind": proof.kind,
         "signer": proof.signer,
         "sha256": proof.sha256,
+        "signature": proof.signature,
         "leaf": proof.leaf.hex(),
         "index": proof.index,
         "proof": [each.hex() for each in proof.hashes],
@@ -102,7 +116,29 @@ def read_proof(folder: Path, *, valid_signature: ValidSignature) -> SavedProof |
     leaf, hashes = bytes.fromhex(found.leaf), tuple(map(bytes.fromhex, found.proof))
     if not _URL.fullmatch(found.url) or not is_included(leaf, found.index, head.size, hashes, head.root):
         raise UsageError(f"{LOG_PROOF} does not prove that its document is in a log", _REMEDY)
-    return SavedProof(found.url, found.kind, found.signer, found.sha256, leaf, found.index, hashes, head)
+    about = found.kind, found.signer, found.sha256, found.signature
+    return SavedProof(found.url, *about, leaf, found.index, hashes, head)
+
+
+def check_proof(proof: SavedProof, raw: bytes, *, valid_signature: ValidSignature, log: str | None = None) -> None:
+    """Check that a proof, which was read, is of this signed document. `log` is the hotkey of the log.
+
+    Raises:
+        LogRefused: it is of another document, or of another log; or nobody signed the document.
+    """
+    if log is not None and proof.head.log != log:
+        raise LogRefused(f"{LOG_PROOF} is of the log {proof.head.log}, and not of {log}")
+    try:
+        envelope = strict_json(raw, MAX_DEPTH)
+        if not isinstance(envelope, dict):
+            raise LogRefused(f"{LOG_PROOF} cannot be checked, because the document is not signed")
+        as_logged = json.dumps(envelope | {"signature": proof.signature}).encode()
+        kind = DocumentKind("document", proof.kind)
+        opened = open_document(kind, as_logged, valid_signature=valid_signature, max_bytes=MAX_DOCUMENT_BYTES)
+    except (NotStrictJson, RequestRefused, ValueError) as error:
+        raise LogRefused(f"{LOG_PROOF} does not prove this document: its signature there is of another") from error
+    if entry_of(opened).leaf != proof.leaf:
+        raise LogRefused(f"{LOG_PROOF} does not prove this document, but another one")
 
 
 _REMEDY = "Append the document again: soundsright log append FILE --run RUN."

@@ -50,6 +50,7 @@ from soundsright.services.rounds.validator_records import (
     DeliveredStep,
     FeedbackStep,
     FinishedStep,
+    LoggedStep,
     PayeesStep,
     RevealStep,
     WeightsSetStep,
@@ -87,6 +88,7 @@ __all__ = [
     "FinishedStep",
     "FlagsStep",
     "ImageStep",
+    "LoggedStep",
     "LookStep",
     "NearCopiesStep",
     "PayeesStep",
@@ -111,6 +113,7 @@ __all__ = [
     "delivered",
     "fetch",
     "latest",
+    "logged",
     "look",
     "read",
     "record_of",
@@ -195,6 +198,11 @@ def delivered(hotkey: str) -> StepKey[DeliveredStep]:
     return StepKey(f"delivered:{hotkey}", DeliveredStep)
 
 
+def logged(log_id: str) -> StepKey[LoggedStep]:
+    """The round's document in a log. `log_id` is a short name of the log's address."""
+    return StepKey(f"logged:{log_id}", LoggedStep)
+
+
 def commitment_key(commitment: Commitment) -> str:
     """A short name for a commitment: its hotkey, and the start of the SHA-256 of its text."""
     return f"{commitment.hotkey}:{hashlib.sha256(commitment.digest.encode()).hexdigest()[:16]}"
@@ -218,6 +226,7 @@ _RECORDS: Mapping[str, type[StepRecord]] = {
     "decide": DecideStep,
     "reveal": RevealStep,
     "delivered": DeliveredStep,
+    "logged": LoggedStep,
 }
 """The class of a step's record, by the part of its name before the first colon."""
 

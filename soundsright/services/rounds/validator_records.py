@@ -103,6 +103,17 @@ class CommittedStep(StepRecord):
 
 
 @dataclass(frozen=True)
+class LoggedStep(StepRecord):
+    """The hotkey of the log that has the round's signed document, and the document's index there."""
+
+    log: str
+    index: int
+
+    def reproducible(self) -> Self:
+        return replace(self, log="", index=0)
+
+
+@dataclass(frozen=True)
 class DeliveredStep(StepRecord):
     """Whether a miner received its feedback, after how many tries, and the reason if it did not."""
 

@@ -11,6 +11,7 @@ feedback is delivered. A validator adds these steps to those of `services/rounds
     weights_set            the block in which the chain first accepted them, which can be after the round's end
     bundle                 the SHA-256 of the signed round document
     committed              the block in which the validator committed to that document
+    logged:LOG             the hotkey of a log that has that document, and the index there
     feedback               the SHA-256 of each envelope by hotkey; the envelopes are among the artifacts
     delivered:HOTKEY       whether the feedback arrived, or was given up
     finished               the number of the round

@@ -46,5 +46,6 @@ def test_keys_logs_times_and_the_exchange_with_miners_stay_out(private: bool) ->
 
 def test_every_step_of_a_round_has_a_place() -> None:
     """A new kind of step is shown or hidden by decision."""
-    own = {"collected", "weights_set", "feedback", "finished", "bundle", "committed", "reveal", "delivered"}
+    own = {"collected", "weights_set", "feedback", "finished", "bundle", "committed", "logged", "reveal"}
+    own |= {"delivered"}
     assert set(steps._RECORDS) == set(STEP_ORDER) | own

@@ -47,6 +47,7 @@ def test_every_step_of_a_round_of_0_1_0_is_read(old: MemoryState) -> None:
         steps.CommittedStep,
         steps.CorpusStep,
         steps.ImageStep,
+        steps.LoggedStep,
         steps.LookStep,
         steps.SettingsStep,
     }

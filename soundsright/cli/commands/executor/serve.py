@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.shared.log_keeping import check_log_settings, kept_log
 from soundsright.cli.shared.options import env_file_option, poll_option
 from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.config import ExecutorSettings
@@ -37,7 +38,7 @@ SETTINGS = (
     *("soundsright_kept_rounds", "subnet_api_url", "subnet_api_hotkey", "executor_api_hotkey", "executor_host"),
     *("executor_port", "executor_state", "executor_competition", "executor_gpus", "executor_validators"),
     "executor_base_image",
-    "wandb_api_key",
+    *("wandb_api_key", "round_log_url", "round_log_hotkey"),
 )
 _PER_MINUTE = 240
 
@@ -65,6 +66,7 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
     settings = settings_from(ExecutorSettings, flags, env_file)
     if not settings.subnet_api_url:
         raise UsageError("SUBNET_API_URL is empty", "Give the address of the coordinator, as http://HOST:PORT.")
+    check_log_settings(settings)
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     check_competitions(settings, organiser)
     check_machine()
@@ -108,7 +110,10 @@ def _serve(
         context = _context(settings, organiser, chain, account, coordinator, state, pool, workers)
         problem = partial(health.problem, "executor")
         service = ExecutorService(context, poll_s=poll_s, problem=problem, published=published)
-        with sole_process(state, "executor", clock=clock, lost=stop.set, used="this database of the executor"):
+        with (
+            sole_process(state, "executor", clock=clock, lost=stop.set, used="this database of the executor"),
+            kept_log(settings, state, context.store.results, context.round_folder, health),
+        ):
             apis = [
                 _health_api(settings, context, health, health_sock).start(),
                 _api(settings, service, chain, account, sock).start(),
