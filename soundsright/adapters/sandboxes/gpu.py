@@ -6,6 +6,7 @@ Memory is in bytes.
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -60,6 +61,9 @@ def _query(fields: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
 
 
+_GPU_NAME = re.compile(r"[0-9]{1,4}|(GPU|MIG)-[A-Za-z0-9/-]{1,100}")
+
+
 def _no_gpu() -> EngineUnavailable:
     return EngineUnavailable(
         "You asked for a GPU, but nvidia-smi finds none on this machine",
@@ -79,12 +83,17 @@ def chosen_gpus(names: str, present: Sequence[Gpu]) -> tuple[Gpu, ...]:
     """
     if names == "none":
         return ()
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
+        if names != "all" and not _GPU_NAME.fullmatch(name):
+            raise UsageError(
+                f"{name[:80]!r} is not the number or the UUID of a GPU", "Give none, all, or numbers, as in 0,1."
+            )
     if not present:
         raise _no_gpu()
     if names == "all":
         return tuple(present)
     by_name = {name: gpu for gpu in present for name in (str(gpu.index), gpu.uuid)}
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
     for name in chosen:
         if name not in by_name:
             known = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in present)

@@ -89,7 +89,7 @@ def image_sandbox(
     from soundsright.cli.shared.opening import opened_sandbox, sandbox_choice
 
     choice = replace(sandbox_choice(settings), gpus=settings.executor_gpus, build_timeout_s=build_timeout_s)
-    return opened_sandbox(settings, choice, round_id="executor"), choice
+    return opened_sandbox(settings, choice, round_id="executor", gpus_setting="EXECUTOR_GPUS"), choice
 
 
 def check_reference_image(settings: ExecutorSettings, *, pull: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from soundsright.cli.shared.settings_options import secrets_of
 from soundsright.config import Settings, ValidatorSettings
-from soundsright.core.errors import EntryRefused, UsageError
+from soundsright.core.errors import EngineUnavailable, EntryRefused, UsageError
 
 if TYPE_CHECKING:
     import socket
@@ -256,8 +257,16 @@ def container_engine(settings: ValidatorSettings) -> Engine:
     return Engine(None if settings.use_docker or "DOCKER_HOST" in os.environ else _podman_socket())
 
 
-def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice, round_id: str = "validator") -> Sandbox:
+def opened_sandbox(
+    settings: ValidatorSettings,
+    choice: SandboxChoice,
+    round_id: str = "validator",
+    *,
+    gpus_setting: str = "SOUNDSRIGHT_GPUS",
+) -> Sandbox:
     """The chosen sandbox. `auto` tries Docker, then bubblewrap. `round_id` labels what it makes.
+
+    Errors name the settings, because a service has no options such as `--gpus`.
 
     Raises:
         UsageError: no sandbox can be used.
@@ -273,14 +282,30 @@ def opened_sandbox(settings: ValidatorSettings, choice: SandboxChoice, round_id:
         settings.soundsright_corpus,
         settings.soundsright_corpus_key,
     )
-    return chosen_sandbox(
-        choice,
-        local=False,
-        round_id=round_id,
-        auto=("docker", "bubblewrap"),
-        engine=engine,
-        kept_out=kept_out,
-    )
+    try:
+        return chosen_sandbox(
+            choice,
+            local=False,
+            round_id=round_id,
+            auto=("docker", "bubblewrap"),
+            engine=engine,
+            kept_out=kept_out,
+        )
+    except (UsageError, EngineUnavailable) as error:
+        problem, remedy = (_by_settings(text, gpus_setting) for text in (error.problem, error.remedy))
+        raise type(error)(problem, remedy) from error
+
+
+def _by_settings(text: str, gpus_setting: str) -> str:
+    """A sentence with settings in place of the options of `soundsright compete`.
+
+    >>> _by_settings("Use --sandbox docker and --gpus none, or add --trust.", "EXECUTOR_GPUS")
+    'Use SOUNDSRIGHT_SANDBOX=docker and EXECUTOR_GPUS=none, or add SOUNDSRIGHT_TRUST=true.'
+    """
+    names = {"gpus": gpus_setting, "sandbox": "SOUNDSRIGHT_SANDBOX", "runtime": "SOUNDSRIGHT_RUNTIME"}
+    text = re.sub(r"--(gpus|sandbox) (none|docker|bubblewrap|process)\b", lambda m: f"{names[m[1]]}={m[2]}", text)
+    text = re.sub(r"--(gpus|sandbox|runtime)\b", lambda m: names[m[1]], text)
+    return re.sub(r"--trust\b", "SOUNDSRIGHT_TRUST=true", text)
 
 
 def _podman_socket() -> str:

@@ -109,6 +109,9 @@ def test_a_gpu_that_the_machine_lacks_is_named() -> None:
         chosen_gpus("7", TWO)
     with pytest.raises(EngineUnavailable, match="finds none on this machine"):
         chosen_gpus("all", ())
+    for present in ((), TWO):
+        with pytest.raises(UsageError, match="'x' is not the number or the UUID of a GPU"):
+            chosen_gpus("0,x", present)
 
 
 def test_two_models_share_a_gpu_only_if_the_pool_is_shared() -> None:

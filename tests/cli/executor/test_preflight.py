@@ -89,3 +89,19 @@ def test_a_file_with_other_rules_for_images_has_another_digest(subnet: Subnet, f
     after = organiser_of(str(subnet.rules), begun=True)
     assert after.ruleset.digest == before.ruleset.digest
     assert f"not {before.executor.digest}" in failed(*announced)["rules"]
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ({"EXECUTOR_GPUS": "all", "PATH": ""}, "EXECUTOR_GPUS=none"),
+        ({"EXECUTOR_GPUS": "x"}, "'x' is not the number or the UUID of a GPU"),
+        ({"SOUNDSRIGHT_TRUST": "false"}, "add SOUNDSRIGHT_TRUST=true"),
+    ],
+)
+def test_a_sentence_about_the_sandbox_names_settings_because_a_service_has_no_such_options(
+    failed: Check, others: dict[str, str], words: str
+) -> None:
+    engine = failed(**others)["engine"]
+    assert words in engine
+    assert not [option for option in ("--gpus", "--sandbox", "--trust") if option in engine]
