@@ -22,6 +22,8 @@ from soundsright.core.executor_rules import ExecutorRules
 from soundsright.core.image_runs import clips_needed
 from soundsright.services.subnet_api.submissions import STREAM
 from tests.ports import free_port
+from tests.rules.test_systems import WITHOUT
+from tests.services.private_corpus import private_material
 
 OWNER, ALICE, BOB, VICTOR = (Hotkey.of_seed(name) for name in ("owner", "alice", "bob", "victor"))
 FIRST, SECOND = (f"lab/gate@sha256:{digit * 64}" for digit in "01")
@@ -187,6 +189,27 @@ def test_a_coordinator_whose_sets_could_never_be_run_does_not_start(
     assert run(cli, ["executor", "coordinate", "--executor-clips", clips]) == 2
     problem = f"EXECUTOR_CLIPS of the coordinator is {clips}, which is too few for 2 warm-up"
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("emission", "warned"), [("", True), ("[emission]\nexecutor = 0.2\n", False)])
+def test_a_coordinator_of_images_that_nobody_pays_warns(
+    net: Net, capsys: pytest.CaptureFixture[str], emission: str, warned: bool
+) -> None:
+    (net.folder / "rules.toml").write_text(emission + WITHOUT)
+    words = ["executor", "coordinate", "--wallet", "alice", "--soundsright-ruleset", "rules.toml"]
+    assert run(cli, words) == 2  # Alice does not coordinate.
+    warning = "Warning: [emission] of rules.toml gives the executor no share"
+    assert (warning in capsys.readouterr().err) == warned
+
+
+def test_a_coordinator_whose_corpus_has_nothing_for_the_present_round_warns(
+    net: Net, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used_up = private_material(net.folder / "home")
+    monkeypatch.setenv("SOUNDSRIGHT_CORPUS", str(used_up.corpus))
+    monkeypatch.setenv("SOUNDSRIGHT_CORPUS_KEY", str(used_up.key_file))
+    assert run(cli, ["executor", "coordinate", "--wallet", "alice"]) == 2
+    assert "Warning: no round can begin. " in capsys.readouterr().err
 
 
 def test_a_key_that_nobody_expects_cannot_coordinate(net: Net, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,8 @@ def serve(descriptor: int) -> None:
         try:
             while True:
                 parent.send_bytes(_outcome(parent.recv_bytes()))
-        except EOFError:
+        except (EOFError, ConnectionError):
+            # The parent has closed its end, perhaps before it read the last outcome.
             return
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import click
+
 from soundsright.core.errors import UsageError
 from soundsright.core.ss58 import is_address
 
@@ -46,6 +48,16 @@ def check_services(settings: ValidatorSettings, emission: EmissionRules) -> None
             f"[emission] of {settings.soundsright_ruleset} gives the executor a share of {share:g}, and"
             " SUBNET_API_URL is empty",
             "Set it to the address of the organiser's coordinator, such as http://10.0.0.7:9001.",
+        )
+
+
+def warn_of_no_share(source: str, emission: EmissionRules) -> None:
+    """Say on stderr that no validator pays for images, if the executor has no share of the emission."""
+    if EXECUTOR not in emission.paying:
+        click.echo(
+            f"Warning: [emission] of {source} gives the executor no share, so no validator pays for images. Add"
+            " `executor = 1.0`, or a smaller share, to [emission] of the organiser's file.",
+            err=True,
         )
 
 

@@ -12,6 +12,7 @@ import click
 from soundsright.cli.shared.options import env_file_option, poll_option
 from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.config import ExecutorSettings
+from soundsright.core.errors import UsageError
 from soundsright.core.ports import LiveChain
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _SETTINGS = (
     *("healthcheck_api_host", "healthcheck_api_port", "soundsright_auth_dialects", "signature_expiry_seconds"),
     *("soundsright_connections", "soundsright_connections_per_client"),
     *("soundsright_ruleset", "soundsright_corpus", "soundsright_corpus_key"),
+    *("round_time_of_day", "round_every_days", "round_first_day"),
     *("subnet_api_host", "subnet_api_port", "subnet_api_hotkey", "executor_api_hotkey"),
     *("executor_validators", "executor_hotkeys", "executor_clips", "burn_ratio"),
 )
@@ -46,16 +48,37 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
     The organiser runs it with the hotkey of the chain's owner, or with the one that SUBNET_API_HOTKEY names.
     The organiser's file has the cool-down and the length of rounds in its table [executor].
     """
+    from soundsright.cli.shared.executor_payment import warn_of_no_share
     from soundsright.cli.shared.executor_services import ServiceHotkeys, check_own_hotkey
     from soundsright.cli.shared.opening import opened_service
     from soundsright.library import organiser_of
 
     settings = settings_from(ExecutorSettings, flags, env_file)
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
+    warn_of_no_share(settings.soundsright_ruleset, organiser.emission)
+    _warn_of_recordings(settings, organiser)
     with opened_service(settings) as (account, chain):
         expected = ServiceHotkeys(settings, chain).coordinator
         check_own_hotkey(account.address, expected, setting="SUBNET_API_HOTKEY", service="coordinator")
         _serve(settings, organiser, chain, account, poll_s)
+
+
+def _warn_of_recordings(settings: ExecutorSettings, organiser: CompetitionRules) -> None:
+    """Say on stderr why no round can begin, if the corpus has no recordings for the present one.
+
+    The coordinator takes submissions nevertheless, because their time decides who was first.
+    """
+    from soundsright.adapters.machine import SystemClock
+    from soundsright.cli.shared.opening import schedule_of
+    from soundsright.core.material import Material
+    from soundsright.services.executor import material_of_round
+    from soundsright.services.rounds import opened
+
+    material = Material(settings.soundsright_corpus, settings.soundsright_corpus_key, noise=organiser.noise)
+    try:
+        opened(material_of_round(material, schedule_of(settings, organiser), SystemClock().now()))
+    except UsageError as error:
+        click.echo(f"Warning: no round can begin. {error}", err=True)
 
 
 def _serve(

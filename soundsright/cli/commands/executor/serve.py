@@ -58,6 +58,7 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
     next start.
     """
     from soundsright.cli.shared.executor_parts import check_competitions
+    from soundsright.cli.shared.executor_payment import warn_of_no_share
     from soundsright.cli.shared.executor_services import ServiceHotkeys, check_own_hotkey
     from soundsright.cli.shared.opening import opened_service
     from soundsright.library import organiser_of
@@ -68,6 +69,7 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
         raise UsageError("SUBNET_API_URL is empty", "Give the address of the coordinator, as http://HOST:PORT.")
     check_log_settings(settings)
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
+    warn_of_no_share(settings.soundsright_ruleset, organiser.emission)
     check_competitions(settings, organiser)
     check_machine()
     with opened_service(settings) as (account, chain):
