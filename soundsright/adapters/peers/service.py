@@ -22,6 +22,7 @@ from soundsright.core.signed_http import answer_text
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MAX_SENTENCE_CHARS = 500
 _OK = (200, 201, 304)
+_STALE = "stale"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,26 @@ class SignedService:
         )
 
     def _sent(self, method: str, path: str, body: bytes, extra: Mapping[str, str]) -> Reply:
+        """The signed answer. A request that was too old for the service is signed again, once.
+
+        A service that starts refuses the requests that waited for it. It did not do them.
+        """
+        reply, proved = self._answer(method, path, body, extra)
+        if not proved and reply.status == 401 and _refusal(reply)[0] == _STALE:
+            reply, proved = self._answer(method, path, body, extra)
+        if not proved:
+            code, sentence = _refusal(reply)
+            said = f" ({code}: {sentence})" if code else ""
+            raise PeerUnavailable(
+                f"{self.name} at {self.url} answered {reply.status}{said}, but {self.receiver} did not sign that",
+                f"Check {self.setting} and the hotkey of the service. If it refuses your key, check WALLET, HOTKEY "
+                "and this machine's clock.",
+                code="unsigned_answer",
+            )
+        return reply
+
+    def _answer(self, method: str, path: str, body: bytes, extra: Mapping[str, str]) -> tuple[Reply, bool]:
+        """An answer, and whether the receiver signed it."""
         nonce_ns = time.time_ns()
         headers = signed_headers(
             self.account, method=method, path=path, body=body, receiver=self.receiver, nonce_ns=nonce_ns
@@ -88,16 +109,7 @@ class SignedService:
             max_bytes=self.max_bytes,
         )
         text = answer_text(nonce_ns, self.account.address, reply.status, reply.body)
-        if not is_signed(reply, text, self.receiver):
-            code, sentence = _refusal(reply)
-            said = f" ({code}: {sentence})" if code else ""
-            raise PeerUnavailable(
-                f"{self.name} at {self.url} answered {reply.status}{said}, but {self.receiver} did not sign that",
-                f"Check {self.setting} and the hotkey of the service. If it refuses your key, check WALLET, HOTKEY "
-                "and this machine's clock.",
-                code="unsigned_answer",
-            )
-        return reply
+        return reply, is_signed(reply, text, self.receiver)
 
     def _checked(self, reply: Reply) -> Reply:
         if reply.status in _OK:

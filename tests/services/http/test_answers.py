@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +18,7 @@ from soundsright.adapters.peers import client
 from soundsright.adapters.peers.auth import RequestGate, signed_headers
 from soundsright.adapters.peers.client import SignedPeers
 from soundsright.adapters.peers.keys import Hotkey
+from soundsright.adapters.peers.service import SignedService
 from soundsright.core.endpoint import PeerNetworks
 from soundsright.core.errors import PeerUnavailable, RequestRefused
 from soundsright.services.http.answers import sign_answers
@@ -192,3 +195,33 @@ def test_a_large_answer_is_sent_unsigned_and_not_held() -> None:
     reply = TestClient(app).get("/huge", headers=headers)
     assert len(reply.content) == 3_000_000
     assert "x-answer-signature" not in reply.headers
+
+
+class Signer:
+    """Alice's account, which says when it has signed."""
+
+    def __init__(self) -> None:
+        self.address = ALICE.address
+        self.signed = threading.Event()
+        self.count = 0
+
+    def sign(self, message: bytes) -> bytes:
+        signature = ALICE.sign(message)
+        self.count += 1
+        self.signed.set()
+        return signature
+
+
+def test_a_request_that_waited_for_a_service_to_start_is_signed_again() -> None:
+    alice, sock = Signer(), listening("127.0.0.1", 0, host_variable="H", port_variable="P")
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    service = SignedService(url, BOB.address, alice, "The coordinator", "SUBNET_API_URL", timeout_s=30)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(service.get, "/list")
+        assert alice.signed.wait(30)
+        server = HttpService(app_of(BOB, signer=BOB), sock, name="t").start()
+        try:
+            assert waiting.result(60).status == 200
+        finally:
+            server.close()
+    assert alice.count == 2
