@@ -63,7 +63,7 @@ def test_it_does_not_judge(
 ) -> None:
     assert run(cli, list(arguments)) == 2
     error = capsys.readouterr().err
-    assert error.startswith(REFUSAL)
+    assert error.splitlines()[-1].startswith(REFUSAL)
     assert "--no-binary scipy,soxr,pesq" in error
-    assert error.count("\n") == 1
+    assert error.count("Error: ") == 1
     assert not (wrong_machine / "state").exists()

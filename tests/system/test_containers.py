@@ -273,7 +273,7 @@ def test_compose_up_starts_a_miner_that_commits_and_reports_its_health(compose: 
 
 @pytest.mark.slow
 def test_compose_up_starts_a_coordinator_and_an_executor_that_answer_and_stop(
-    compose: Compose, engine: Engine, tmp_path: Path
+    compose: Compose, engine: Engine, base: str, tmp_path: Path
 ) -> None:
     organiser, validator = Hotkey.of_seed("organiser"), Hotkey.of_seed("validator")
     organiser.write(tmp_path / "wallets" / "organiser" / "hotkeys" / "default")
@@ -284,7 +284,14 @@ def test_compose_up_starts_a_coordinator_and_an_executor_that_answer_and_stop(
         name: str(free_port())
         for name in ("HEALTHCHECK_API_PORT", "EXECUTOR_HEALTH_PORT", "SUBNET_API_PORT", "EXECUTOR_PORT")
     }
-    own = {**ports, "WALLET": "organiser", "HOTKEY": "default", "STATE_FOLDER": "", "WALLET_PATH": ""}
+    own = {
+        **ports,
+        "EXECUTOR_BASE_IMAGE": base,
+        "WALLET": "organiser",
+        "HOTKEY": "default",
+        "STATE_FOLDER": "",
+        "WALLET_PATH": "",
+    }
     (tmp_path / ".env").write_text(
         (ROOT / ".executor-env.sample").read_text() + "\n".join(f"{name}={own[name]}" for name in own)
     )

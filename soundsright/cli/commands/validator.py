@@ -61,7 +61,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, pay_on_public_c
 
     Settings come from flags, the environment or .env. All validators of one subnet need the same rules.
     """
-    from soundsright.cli.shared.opening import opened_service
+    from soundsright.cli.shared.opening import account_with_log, opened_service
     from soundsright.services.self_check import check_machine
     from soundsright.services.validator import check_account, minute_of
 
@@ -72,9 +72,10 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, pay_on_public_c
         # A dry run has its own folder, so it changes nothing for the validator that sets weights.
         settings = settings.model_copy(update={"state_folder": settings.folder / "dry-run"})
     check_log_settings(settings)
+    own = account_with_log(settings)
     subnet = _subnet_settings(settings)
     check_machine()
-    with opened_service(settings) as (account, chain):
+    with opened_service(settings, own) as (account, chain):
         check_account(chain, account.address, sets_weights=not dry_run)
         if dry_run and subnet.schedule.last_started(chain.timestamp_s(chain.finalized().number)) is None:
             click.echo(f"No round has started. The first starts at {minute_of(subnet.schedule.start_s(0))}.")

@@ -100,20 +100,33 @@ def check_clock(chain: LiveChain, now_s: float) -> None:
         )
 
 
+def account_with_log(settings: Settings) -> Hotkey:
+    """The hotkey of a service, with the log configured: what a service reads next may warn.
+
+    Raises:
+        UsageError: there is no such hotkey.
+    """
+    from soundsright.adapters.peers import Hotkey
+    from soundsright.services.http import configure_logging
+
+    account = Hotkey.read(settings.hotkey_file)
+    configure_logging(settings.log_level, secrets=secrets_of(settings))
+    return account
+
+
 @contextmanager
-def opened_service(settings: Settings) -> Iterator[tuple[Hotkey, LiveChain]]:
+def opened_service(settings: Settings, account: Hotkey | None = None) -> Iterator[tuple[Hotkey, LiveChain]]:
     """The hotkey of a service and its chain, with the log configured and the clock checked.
+
+    With the `account` of `account_with_log`, the log is configured already.
 
     Raises:
         UsageError: there is no such hotkey, the chain is not one, or the clock is wrong.
         ChainUnavailable: the chain does not answer.
     """
     from soundsright.adapters.machine import SystemClock
-    from soundsright.adapters.peers import Hotkey
-    from soundsright.services.http import configure_logging
 
-    account = Hotkey.read(settings.hotkey_file)
-    configure_logging(settings.log_level, secrets=secrets_of(settings))
+    account = account or account_with_log(settings)
     with closing(opened_chain(settings, account)) as chain:
         check_clock(chain, SystemClock().now())
         yield account, chain

@@ -56,16 +56,17 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
     settings = settings_from(ExecutorSettings, flags, env_file)
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     warn_of_no_share(settings.soundsright_ruleset, organiser.emission)
-    _warn_of_recordings(settings, organiser)
     with opened_service(settings) as (account, chain):
+        _warn_of_recordings(settings, organiser)
         expected = ServiceHotkeys(settings, chain).coordinator
         check_own_hotkey(account.address, expected, setting="SUBNET_API_HOTKEY", service="coordinator")
         _serve(settings, organiser, chain, account, poll_s)
 
 
 def _warn_of_recordings(settings: ExecutorSettings, organiser: CompetitionRules) -> None:
-    """Say on stderr why no round can begin, if the corpus has no recordings for the present one.
+    """Say on stderr why no round can begin, if a private corpus has no recordings for the present one.
 
+    Recordings that are public never run out, and the coordinator needs only their list.
     The coordinator takes submissions nevertheless, because their time decides who was first.
     """
     from soundsright.adapters.machine import SystemClock
@@ -75,6 +76,8 @@ def _warn_of_recordings(settings: ExecutorSettings, organiser: CompetitionRules)
     from soundsright.services.rounds import opened
 
     material = Material(settings.soundsright_corpus, settings.soundsright_corpus_key, noise=organiser.noise)
+    if not material.is_private:
+        return
     try:
         opened(material_of_round(material, schedule_of(settings, organiser), SystemClock().now()))
     except UsageError as error:
