@@ -14,16 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WrapValidator
 
-from soundsright.config import values
+from soundsright.config import redis_server, values
 from soundsright.config.executor_services import ExecutorServices, ServiceUrl, log_hotkey
-from soundsright.config.redis_server import (
-    DEFAULT_HOST,
-    DEFAULT_INDEX,
-    DEFAULT_PORT,
-    MAX_INDEX,
-    RedisServer,
-    redis_server,
-)
 from soundsright.config.values import LOG_LEVELS as LOG_LEVELS
 from soundsright.core.competition import PUBLISHED, Competition
 from soundsright.core.errors import EntryRefused, UsageError
@@ -365,16 +357,16 @@ class ValidatorSettings(ExecutorServices, Settings):
         OptionalSecret,
         Field(description="Password of Redis, for counters in Redis. No service uses counters yet."),
     ] = None
-    database_port: Annotated[Port, Field(description="Port of Redis.")] = DEFAULT_PORT
+    database_port: Annotated[Port, Field(description="Port of Redis.")] = redis_server.DEFAULT_PORT
     database_index: Annotated[
-        int, Field(ge=0, le=MAX_INDEX, description="Number of the database inside Redis.")
-    ] = DEFAULT_INDEX
+        int, Field(ge=0, le=redis_server.MAX_INDEX, description="Number of the database inside Redis.")
+    ] = redis_server.DEFAULT_INDEX
     database_host: Annotated[
         str,
         AfterValidator(values.host),
         AfterValidator(values.redis_host),
         Field(description="Address of Redis. Another machine's needs DATABASE_PASSWORD."),
-    ] = DEFAULT_HOST
+    ] = redis_server.DEFAULT_HOST
     redis_url: Annotated[
         OptionalSecret,
         AfterValidator(values.redis_url),
@@ -382,13 +374,13 @@ class ValidatorSettings(ExecutorServices, Settings):
     ] = None
 
     @property
-    def redis(self) -> RedisServer | None:
+    def redis(self) -> redis_server.RedisServer | None:
         """The Redis server for counters, or None if the state's database is for them."""
         if self.redis_url is not None:
-            return redis_server(self.redis_url.get_secret_value())
+            return redis_server.redis_server(self.redis_url.get_secret_value())
         if self.database_password is None:
             return None
-        return RedisServer(
+        return redis_server.RedisServer(
             self.database_host, self.database_port, self.database_index, password=self.database_password
         )
 
