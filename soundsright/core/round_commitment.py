@@ -66,7 +66,7 @@ def keeps(present: str, wanted: CorpusCommitment) -> str:
 
 
 def reason_to_leave(present: str, *, round_id: str = "", committed: CorpusCommitment | None = None) -> str:
-    """Why the text that a hotkey has on the chain must stay; empty if it may be replaced.
+    """The reason to keep the text that a hotkey has on the chain; empty if it may be replaced.
 
     `round_id` is the round that would be in its place. `committed` is the corpus that this program has seen in the
     hotkey's text: if there is another one now, another program with the hotkey wrote it.

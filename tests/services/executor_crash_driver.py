@@ -301,7 +301,7 @@ def result_of(folder: Path) -> dict[str, Any]:
 
 
 def scoring_runs(folder: Path) -> Counter[str]:
-    """How often each image was run on each part of the set, without the warm-up runs."""
+    """The number of times that each image was run on each part of the set, without the warm-up runs."""
     warmups = {",".join(clips) for clips in DEALT.warmups}
     return Counter(
         line for line in (folder / "runs.log").read_text().splitlines() if line.split()[1] not in warmups

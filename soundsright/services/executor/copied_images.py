@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from soundsright.copies import DuplicateRule, Likeness
 from soundsright.core.errors import InfrastructureFault
@@ -23,10 +23,10 @@ from soundsright.core.ports import ImageRunner, Records, Runner
 from soundsright.core.results import Failure
 from soundsright.core.submission import FetchedModel
 from soundsright.services.executor.run_records import last_attempt
-from soundsright.services.rounds import ClipSet, read_wav
+from soundsright.services.rounds import ClipSet, EnhancedClips
 
 if TYPE_CHECKING:
-    from soundsright.core.audio import Samples
+    pass
 
 IMAGES = "executor:images"
 """The stream of the layers of pulled images. The key is the image's digest."""
@@ -162,36 +162,14 @@ def alike_images(clips: ClipSet, enhanced: Path, measured: Mapping[str, Measured
 
 def _readable(
     folders: Mapping[str, Path], probes: Sequence[str], scored: Mapping[str, set[str]]
-) -> Iterator[tuple[str, _Outputs]]:
+) -> Iterator[tuple[str, EnhancedClips]]:
     """The images whose enhanced audio of the probes can be read."""
     for name, folder in folders.items():
         try:
-            outputs = _Outputs(probes, last_attempt(folder), scored[name])
+            outputs = EnhancedClips(probes, last_attempt(folder), scored[name])
             for _ in outputs:  # Each clip is read and dropped: all of them together are too large.
                 pass
         except InfrastructureFault as fault:
             _log.warning("%s is not compared with others: %s", name, fault, extra={"action": "audio_lost"})
         else:
             yield name, outputs
-
-
-@dataclass(frozen=True)
-class _Outputs(Sequence["Samples | None"]):
-    """An image's enhanced audio of some clips, read when it is accessed; None for a clip without scores."""
-
-    clip_ids: Sequence[str]
-    folder: Path
-    scored: set[str]
-
-    def __len__(self) -> int:
-        return len(self.clip_ids)
-
-    @overload
-    def __getitem__(self, index: int) -> Samples | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Samples | None]: ...
-    def __getitem__(self, index: int | slice) -> Samples | list[Samples | None] | None:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        clip_id = self.clip_ids[index]
-        return read_wav(self.folder / f"{clip_id}.wav").samples if clip_id in self.scored else None

@@ -41,7 +41,7 @@ class _File(BaseModel):
 
 @dataclass
 class AuditMemory:
-    """What was checked. `edge` is that of the tree at `head`, `bytes` the size of the mirror's entries.
+    """The checked part of a log. `edge` is that of the tree at `head`, `bytes` the size of the mirror's entries.
 
     `single` has the entries of which a signer should have one for each round, by kind, signer and round.
     """

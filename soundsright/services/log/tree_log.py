@@ -20,7 +20,7 @@ MAX_PAGE = 256
 MAX_PAGE_BYTES = 4_000_000
 """A page ends before this size, but always has one entry."""
 MAX_SHOWN = 100
-"""Of the documents of one signer for one round, the first ones are enough as evidence."""
+"""The first documents of one signer for one round are enough as evidence."""
 _READ = 16
 
 

@@ -36,7 +36,7 @@ class RoundMaterial:
 
     @property
     def pay(self) -> str:
-        """What validators with the default settings do on such material."""
+        """The answer of validators with the default settings to such material."""
         if self.is_public or not (self.is_new_speech or self.committed_block is not None):
             return "validators pay nobody on it by default"
         own = "program for speech" if self.is_new_speech else "corpus"

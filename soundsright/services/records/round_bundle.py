@@ -4,7 +4,7 @@
         bundle.document.round.id
         steps = RoundSteps(bundle.document.round.id, bundle.steps())
 
-What a file says is checked here only by its digest. `round_checks.py` checks that the files agree with each other,
+Only the digest of a file is checked here. `round_checks.py` checks that the files agree with each other,
 and the signature.
 """
 

@@ -1,7 +1,7 @@
 """The recorded steps of a round as its bundle shows them, and the plan beside them.
 
-What pages never show stays out: the keys of sealed models, what a model wrote, and everything about how validators
-and miners exchanged reveals and feedback. Times are left out too, so two validators have the same lines.
+Pages never show the keys of sealed models, the text that a model wrote, or how validators and miners exchanged
+reveals and feedback, so these stay out. Times are left out too, so two validators have the same lines.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ MAX_BUNDLE_BYTES = 16 << 30
 """All files of a bundle together, as they are when unpacked."""
 MAX_BUNDLE_FILES = 500_000
 MAX_UNPACKED_RATIO = 300
-"""How much larger a file may be than its part of the archive. Score lines reach 12, plain repetition 1000."""
+"""The largest ratio of a file to its part of the archive. Score lines reach 12, plain repetition 1000."""
 MAX_AUDIO_BYTES = 64 << 20
 MAX_DIRECTORY_BYTES = 256 * MAX_BUNDLE_FILES
 _END_BYTES = 70_000

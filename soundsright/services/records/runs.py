@@ -35,7 +35,7 @@ REFERENCES = ("clean", "degraded")
 _MODEL_OF_UNPROCESSED = "unprocessed/degraded-input@"
 _NOTES = 20
 _CHECKS = ("bundle/round.json", "bundle/committed.json", "attestations")
-"""What the page of a round shows beside its results. A folder's time changes with the files in it."""
+"""The files that the page of a round shows beside its results. A folder's time changes with the files in it."""
 
 
 @dataclass(frozen=True)

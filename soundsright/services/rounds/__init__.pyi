@@ -17,6 +17,7 @@ from .clipset import (
 )
 from .context import RoundContext
 from .corpus_check import public_competitions
+from .enhanced_clips import EnhancedClips
 from .evaluator import batches_of
 from .faults import UNSCORABLE, Cancelled, EntryStuck, ProgramFault, unexpected_errors_as_stuck
 from .hiding import PRIVATE_FOLDER, make_private, recipe_sha256, shown_line, signal_sha256
@@ -59,6 +60,7 @@ __all__ = [
     "ClipSet",
     "Difference",
     "DrawnClips",
+    "EnhancedClips",
     "EntryStuck",
     "Event",
     "Heard",

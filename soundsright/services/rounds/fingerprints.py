@@ -11,16 +11,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from soundsright.copies import DuplicateRule, Likeness, contest_of
-from soundsright.core.audio import Audio, Samples
+from soundsright.core.audio import Audio
 from soundsright.core.content import files_below
 from soundsright.core.errors import InfrastructureFault, ModelFault
 from soundsright.core.ports import ImageRunner, Pool, Runner
 from soundsright.core.results import Evaluation
 from soundsright.core.submission import FetchedModel
 from soundsright.services.rounds.clipset import ClipSet, read_wav
+from soundsright.services.rounds.enhanced_clips import EnhancedClips
 from soundsright.services.rounds.job_results import result_of
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def near_copy_pairs(
     ran_by_all = [{clip.clip_id for clip in each.clips} for each in evaluations]
     probes = [c for c in clips.clip_ids if all(c in ran for ran in ran_by_all)][:PROBE_CLIPS]
     in_order = sorted(evaluations, key=lambda each: (each.submission.block, each.submission.uid))
-    outputs = {each.submission.entry_id: _Outputs(probes, enhanced, each, read) for each in in_order}
+    outputs = {each.submission.entry_id: _enhanced(probes, enhanced, each, read) for each in in_order}
     return near_copies(
         [clips.clean(clip_id).samples for clip_id in probes],
         [clips.degraded(clip_id).audio.samples for clip_id in probes],
@@ -175,26 +176,9 @@ def near_copy_pairs(
     )
 
 
-class _Outputs(Sequence["Samples | None"]):
-    """An entry's enhanced audio of some clips, read when it is accessed; None for a clip without scores."""
-
-    def __init__(
-        self, clip_ids: Sequence[str], enhanced: Path, evaluation: Evaluation, read: Callable[[Path], Audio]
-    ) -> None:
-        self._clip_ids = clip_ids
-        self._read = read
-        self._folder = enhanced / evaluation.submission.entry_id
-        self._scored = {clip.clip_id for clip in evaluation.clips if clip.scores is not None}
-
-    def __len__(self) -> int:
-        return len(self._clip_ids)
-
-    @overload
-    def __getitem__(self, index: int) -> Samples | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Samples | None]: ...
-    def __getitem__(self, index: int | slice) -> Samples | list[Samples | None] | None:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        clip_id = self._clip_ids[index]
-        return self._read(self._folder / f"{clip_id}.wav").samples if clip_id in self._scored else None
+def _enhanced(
+    clip_ids: Sequence[str], enhanced: Path, evaluation: Evaluation, read: Callable[[Path], Audio]
+) -> EnhancedClips:
+    """The enhanced audio of an entry for these clips."""
+    scored = {clip.clip_id for clip in evaluation.clips if clip.scores is not None}
+    return EnhancedClips(clip_ids, enhanced / evaluation.submission.entry_id, scored, read)

@@ -38,7 +38,7 @@ def check_machine() -> str:
 
 
 def recorded_golden() -> Measured:
-    """What every validator must get, in the form of `measured`.
+    """The values that every validator must get, in the form of `measured`.
 
     Raises:
         UsageError: the file of this package is missing or damaged.

@@ -1,4 +1,4 @@
-"""What a machine makes of the golden clips: their digests, the scores of one answer, and traces of the libraries.
+"""A machine's own values of the golden clips: their digests, the scores of one answer, and traces of the libraries.
 
 Scores are in their metric's unit, rounded as rounds decide on them.
 """
@@ -21,9 +21,9 @@ Measured = dict[str, dict[str, str]]
 
 
 def measured() -> Measured:
-    """What this machine makes of the golden clips: `clips`, `scores` and `traces`, each by name, as text.
+    """The values of this machine: `clips`, `scores` and `traces`, each by name, as text.
 
-    Where something cannot be computed, a name `error` has the reason.
+    If something cannot be computed, the name `error` has the reason.
     """
     parts: Measured = {"clips": {}, "scores": {}, "traces": library_traces()}
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,6 @@ from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import InfrastructureFault, RequestRefused
 from soundsright.core.executor_rules import ExecutorRules, executor_rules
-from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.image_rounds import image_round_at
 from soundsright.core.images import Challenge, ImageMetrics, MeasuredImage, ScoringRun, SubmittedImage
 from soundsright.core.material import Material
@@ -27,7 +26,7 @@ from soundsright.core.ports import Records, StateStore
 from soundsright.core.results import ClipResult, Failure
 from soundsright.core.rulesets import SOUNDSRIGHT_V3
 from soundsright.core.sources import ImageRef
-from soundsright.core.submission import FetchedModel, Submission
+from soundsright.core.submission import FetchedModel
 from soundsright.ranking import ImageLead, efficiency_score
 from soundsright.services.executor.checking import ResultsCheck
 from soundsright.services.executor.context import ExecutorContext, JudgedSet, JudgeOf
@@ -48,6 +47,7 @@ from soundsright.testing import (
     VirtualClock,
 )
 from soundsright.testing.image_services import ScriptedBoard
+from soundsright.testing.simulation.image_world import ImitatedHub
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 
 COMPETITION = PUBLISHED[0]
@@ -97,23 +97,6 @@ class Board(ScriptedBoard):
             "corpus_digest": self._corpus_digest,
         }
         return Challenge(**{**facts, **self.changes})
-
-
-class ImageHub:
-    """The `ModelHub` port. Every image can be fetched."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
-        assert isinstance(submission.source, ImageRef)
-        return FetchedModel(submission, self._folder, submission.source.sha256, ())
-
-    def cached(self, submission: Submission, content_hash: str) -> FetchedModel | None:
-        return self.fetch(submission, limits=FetchLimits())
-
-    def forget(self, keep: Collection[str]) -> int:
-        return 0
 
 
 class Sandbox(FakeSandbox):
@@ -235,7 +218,7 @@ class World:
             self.board,
             self.chain,  # type: ignore[arg-type]
             Account(),
-            ImageHub(self.folder),
+            ImitatedHub(self.folder),
             self.sandbox,
             self.pool(),
             self.clock,

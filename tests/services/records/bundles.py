@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundsright.adapters.peers import Hotkey
 from soundsright.core.ports import Account
 from soundsright.services.records import results_of, scores_of, scores_text, write_json
 from soundsright.services.records.round_making import RECORD, round_record, write_record
 from soundsright.services.rounds.clipset import write_text
 from soundsright.services.rounds.outcome import RoundOutcome
 from tests.services.rounds.subnet import Subnet
+
+SIGNER = Hotkey.of_seed("vera")
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.peers import Hotkey
 from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.core.merkle import leaf_hash, merkle_root
 from soundsright.services.records.round_bundle import open_bundle
 from soundsright.services.rounds.steps import ENTRIES, SEED, RoundSteps, fetch
-from tests.services.records.bundles import RecordedRun, recorded_run
-
-SIGNER = Hotkey.of_seed("vera")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
-    return recorded_run(tmp_path_factory.mktemp("round"), SIGNER)
+from tests.services.records.bundles import SIGNER, RecordedRun, recorded_run
 
 
 def test_the_document_says_what_the_round_was_and_decided(run: RecordedRun) -> None:

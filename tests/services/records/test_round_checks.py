@@ -23,23 +23,9 @@ from soundsright.services.records import (
     write_bundle,
 )
 from soundsright.services.records.round_document import round_file
-from tests.services.records.bundles import RecordedRun, recorded_run
+from tests.services.records.bundles import SIGNER, RecordedRun, recorded_run
 
-SIGNER = Hotkey.of_seed("vera")
 Change = Callable[[Any], Any]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
-    return recorded_run(tmp_path_factory.mktemp("round"), SIGNER)
-
-
-@pytest.fixture(scope="module")
-def whole(run: RecordedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle with audio, as a folder."""
-    out = tmp_path_factory.mktemp("bundle") / "whole"
-    write_bundle(run.folder, out)
-    return out
 
 
 @pytest.fixture

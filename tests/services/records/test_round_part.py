@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from soundsright.adapters.peers import Hotkey, WebFolder, valid_signature
+from soundsright.adapters.peers import WebFolder, valid_signature
 from soundsright.cli.commands.bundle import command
 from soundsright.cli.main import run as run_command
 from soundsright.core.errors import BundleRefused, PeerUnavailable, UsageError
@@ -22,25 +22,11 @@ from soundsright.services.records import (
     check_part,
     fetched_part,
     open_store,
-    write_bundle,
     write_part,
 )
-from tests.services.records.bundles import RecordedRun, recorded_run
+from tests.services.records.bundles import SIGNER, RecordedRun
 
-SIGNER = Hotkey.of_seed("vera")
 CLIP = "clip-0001"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
-    return recorded_run(tmp_path_factory.mktemp("round"), SIGNER)
-
-
-@pytest.fixture(scope="module")
-def whole(run: RecordedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("bundle") / "whole"
-    write_bundle(run.folder, out)
-    return out
 
 
 @pytest.fixture
