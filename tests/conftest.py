@@ -241,7 +241,7 @@ def _exists(trace: str, engine: Engine | None) -> bool:
     name, _, detail = trace.partition(" ")
     if name == "container":
         assert engine is not None
-        return bool(engine.client.containers.list(all=True, filters={"id": detail}))
+        return bool(engine.client.containers.list(all=True, filters={"id": detail}, ignore_removed=True))
     return Path(name).exists() and (not detail or _start_of(int(name.rpartition("/")[2])) == detail)
 
 

@@ -68,16 +68,16 @@ def stranger(engine: Engine) -> Iterator[str]:
 def test_a_round_leaves_other_containers_and_images_alone(
     engine: Engine, stranger: str, make_model: MakeModel, clips: tuple[DegradedClip, ...]
 ) -> None:
-    containers = {c.id for c in engine.client.containers.list(all=True)}
+    containers = {c.id for c in engine.client.containers.list(all=True, ignore_removed=True)}
     images = {i.id for i in engine.client.images.list()}
     model = make_model(f"print({secrets.token_hex(8)!r})\nserve(Model())")
     with docker_sandbox(engine).run(model, limits=LIMITS) as running:
         running.enhance(clips)
-        (mine,) = {c.id for c in engine.client.containers.list()} - containers
+        (mine,) = {c.id for c in engine.client.containers.list(ignore_removed=True)} - containers
         labels = engine.client.containers.get(mine).labels
         assert labels[ROUND_LABEL] == "round-1"
         assert labels[ENTRY_LABEL] == model.submission.entry_id
-    assert {c.id for c in engine.client.containers.list(all=True)} == containers
+    assert {c.id for c in engine.client.containers.list(all=True, ignore_removed=True)} == containers
     kept = frozenset(model_contents(engine) - {model.content_hash})
     assert remove_images(engine, keep=kept) == 1
     assert {i.id for i in engine.client.images.list()} == images
@@ -327,7 +327,7 @@ def test_the_next_harness_removes_the_containers_of_a_killed_one(
         print("ready", flush=True)
         os.kill(os.getpid(), 9)
     """
-    before = {c.id for c in engine.client.containers.list(all=True)}
+    before = {c.id for c in engine.client.containers.list(all=True, ignore_removed=True)}
     root = Path(__file__).parents[3]
     killed = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
@@ -335,9 +335,9 @@ def test_the_next_harness_removes_the_containers_of_a_killed_one(
         cwd=root,
     )
     assert killed.returncode == -9
-    assert len({c.id for c in engine.client.containers.list(all=True)} - before) == 1
+    assert len({c.id for c in engine.client.containers.list(all=True, ignore_removed=True)} - before) == 1
     assert engine.sweep() == 1
-    assert {c.id for c in engine.client.containers.list(all=True)} == before
+    assert {c.id for c in engine.client.containers.list(all=True, ignore_removed=True)} == before
     assert not list(tmp_path.glob("sr-*"))
 
 

@@ -65,7 +65,7 @@ def sandbox_of(own: OwnEngine, **settings: Any) -> DockerSandbox:
 
 
 def containers(own: OwnEngine) -> list[str]:
-    return [c.name for c in own.engine.client.containers.list(all=True)]
+    return [c.name for c in own.engine.client.containers.list(all=True, ignore_removed=True)]
 
 
 def test_an_engine_killed_while_a_model_runs_is_the_operators_fault_and_leaves_nothing(
