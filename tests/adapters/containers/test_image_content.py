@@ -49,7 +49,8 @@ def test_two_builds_have_two_ids_and_one_content(engine: Engine, make_model: Mak
     (first, content), (second, again) = (id_and_content(engine, model) for _ in range(2))
     assert first != second
     assert content == again
-    assert not engine.client.containers.list(all=True, filters={"label": "soundsright=content"}, ignore_removed=True)
+    left = engine.client.containers.list(all=True, filters={"label": "soundsright=content"}, ignore_removed=True)
+    assert not left
 
 
 def test_a_sandbox_gives_the_content_of_the_image_that_it_built(engine: Engine, make_model: MakeModel) -> None:
