@@ -52,6 +52,11 @@ def executor_history(source: str, *, rounds_back: int = ROUNDS_BACK) -> Executor
         return _stored(source, rounds_back)
     if source.startswith(URLS):
         return _fetched(source.rstrip("/"), rounds_back)
+    if "://" in source:
+        raise UsageError(
+            f"{without_passwords(source)} is no address that an executor has",
+            f"Give a path, or an address that begins with {', '.join(URLS)}, {DATABASES[0]} or {DATABASES[-1]}.",
+        )
     path = Path(source).expanduser()
     database = path / DATABASE if path.is_dir() else path
     if _is_database(database):

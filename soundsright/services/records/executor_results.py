@@ -59,7 +59,8 @@ class ExecutorRound:
         return tuple(ranks)
 
     def row_of(self, hotkey: str) -> ImageRow | None:
-        """The row of a hotkey, or of the one hotkey that starts so."""
+        """The row of a hotkey, or of the one hotkey that starts so. Tables end a shortened hotkey with `…`."""
+        hotkey = hotkey.removesuffix("…").removesuffix("...")
         found = [row for row in self.rows if row.submission.hotkey == hotkey]
         found = found or [row for row in self.rows if row.submission.hotkey.startswith(hotkey)]
         return found[0] if len(found) == 1 else None

@@ -55,8 +55,16 @@ def test_results_are_read_from_a_postgresql_database(server: str, capsys: pytest
     for name in ("scores", "status"):
         assert run(command, [name, "--results", address]) == 0
         assert "7" in capsys.readouterr().out
-    assert run(command, ["explain", "5B", "--results", address]) == 0
-    assert "in round 7" in capsys.readouterr().out
+    for shortened in ("5B", "5B…"):
+        assert run(command, ["explain", shortened, "--results", address]) == 0
+        assert "in round 7" in capsys.readouterr().out
+
+
+def test_an_address_of_another_kind_is_not_taken_for_a_path(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command, ["scores", "--results", "ftp://me:secret@host/results"]) == 2
+    refusal = capsys.readouterr().err
+    assert "is no address that an executor has. Give a path, or an address that begins with http://" in refusal
+    assert "secret" not in refusal
 
 
 def test_an_empty_database_gets_no_tables_from_a_reader(server: str, capsys: pytest.CaptureFixture[str]) -> None:
