@@ -53,8 +53,8 @@ def image_or_empty(value: str) -> str:
         return value and str(ImageRef.of_text(value))
     except EntryRefused:
         raise ValueError(
-            "give the image by its digest in small letters, as REPOSITORY@sha256: and 64 hex digits. A tag would not do: "
-            "it can change"
+            "give the image by its digest in small letters, as REPOSITORY@sha256: and 64 hex digits. "
+            "A tag would not do: it can change"
         ) from None
 
 

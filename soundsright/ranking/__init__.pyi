@@ -51,6 +51,7 @@ from .images import (
     protected_winner,
     run_time_s,
 )
+from .judges import Apart, Judged, JudgedBy, agreements, fisher_p, standing_apart
 from .leaderboard import decide
 from .looks import Look, WholeSet, look_at, look_ends
 from .power import (
@@ -74,6 +75,7 @@ __all__ = [
     "MOST_CLIPS",
     "SCORE_TOLERANCE",
     "UNNOTICED_DRIFT",
+    "Apart",
     "Champion",
     "ClusteredMean",
     "ClusteredMeans",
@@ -84,6 +86,8 @@ __all__ = [
     "FirstPlace",
     "Flag",
     "ImageLead",
+    "Judged",
+    "JudgedBy",
     "KnownPayees",
     "Look",
     "Loss",
@@ -109,6 +113,7 @@ __all__ = [
     "Verdict",
     "WholeSet",
     "Worth",
+    "agreements",
     "award",
     "champions_after",
     "cheapest_design",
@@ -124,6 +129,7 @@ __all__ = [
     "enough_groups",
     "fewest_clips",
     "first_verdicts",
+    "fisher_p",
     "fitted_components",
     "flags",
     "holm",
@@ -151,6 +157,7 @@ __all__ = [
     "shipped_components",
     "shipped_honest_systems",
     "standard_error",
+    "standing_apart",
     "study_power",
     "trial_round",
     "weights_of",
