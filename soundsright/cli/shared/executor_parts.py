@@ -49,8 +49,7 @@ def executor_material(settings: ExecutorSettings, organiser: CompetitionRules) -
     from soundsright.cli.shared.opening import schedule_of
     from soundsright.cli.shared.speech_settings import speech_of
     from soundsright.core.material import Material
-    from soundsright.services.executor import material_of_round
-    from soundsright.services.rounds import opened
+    from soundsright.services.rounds import material_of_round, opened
 
     speech = speech_of(settings, organiser, organiser.competitions)
     material = Material(

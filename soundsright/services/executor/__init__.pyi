@@ -5,7 +5,6 @@ from .comparing import ComparedTime, Comparison, compared, differences_from_rule
 from .context import ExecutorContext, JudgedSet
 from .judging import ImageJudge
 from .meter import ImageMeter, sandbox_limits
-from .openness import material_of_round
 from .paying import ImageOrder, Reading, order_of_rows, payees_of
 from .pulling import PULL_FAILED, forget_images, pulled
 from .recomputing import Recomputed, recomputed
@@ -58,7 +57,6 @@ __all__ = [
     "differences_from_rules",
     "executor_steps",
     "forget_images",
-    "material_of_round",
     "open_results",
     "order_of_rows",
     "payees_of",

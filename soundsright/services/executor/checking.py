@@ -23,11 +23,11 @@ from soundsright.core.material import Material
 from soundsright.core.ports import LiveChain
 from soundsright.core.schedule import Schedule
 from soundsright.core.unpaid import NOT_COMMITTED, PUBLIC_CORPUS
-from soundsright.services.executor.openness import committed_block, possible_corpus_rounds
+from soundsright.services.executor.openness import possible_corpus_rounds
 from soundsright.services.executor.paying import bad_table
 from soundsright.services.executor.redrawing import Redrawing
 from soundsright.services.executor.results import RoundResults
-from soundsright.services.rounds import material_digest, public_competitions, roots_of
+from soundsright.services.rounds import committed_block, material_digest, public_competitions, roots_of
 
 _log = logging.getLogger(__name__)
 

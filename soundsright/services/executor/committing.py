@@ -13,8 +13,7 @@ from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitme
 from soundsright.core.errors import HistoryGone
 from soundsright.core.round_commitment import keeps, reason_to_leave
 from soundsright.services.executor.context import ExecutorContext
-from soundsright.services.executor.openness import commitment_of, committed_block, material_of_round
-from soundsright.services.rounds import commitment_to
+from soundsright.services.rounds import commitment_of, commitment_to, committed_block, material_of_round
 
 COMMIT_EVERY_S = 600.0
 """The time between two looks for the commitment on the chain."""

@@ -31,7 +31,7 @@ from soundsright.services.executor.executor_steps import (
     SeedStep,
 )
 from soundsright.services.executor.judged_copies import with_copies_judged
-from soundsright.services.executor.openness import material_of_round, material_step
+from soundsright.services.executor.openness import material_step
 from soundsright.services.executor.participants import MAX_PARTICIPANTS, participants
 from soundsright.services.executor.publishing import table_of
 from soundsright.services.executor.results import MeasuredEntry, RoundResults, signed_results
@@ -42,6 +42,7 @@ from soundsright.services.rounds import (
     SetRequest,
     finish_set,
     make_private,
+    material_of_round,
     roots_of,
     start_set,
     start_unprocessed,

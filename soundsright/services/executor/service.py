@@ -21,7 +21,6 @@ from soundsright.services.executor import executor_steps
 from soundsright.services.executor.committing import CorpusCommitter
 from soundsright.services.executor.context import ExecutorContext
 from soundsright.services.executor.executor_steps import PublishedStep
-from soundsright.services.executor.openness import material_of_round
 from soundsright.services.executor.participants import has_new
 from soundsright.services.executor.pulling import forget_images
 from soundsright.services.executor.rounds import (
@@ -32,7 +31,7 @@ from soundsright.services.executor.rounds import (
     round_facts,
     seed_of,
 )
-from soundsright.services.rounds import Cancelled, roots_of, steps
+from soundsright.services.rounds import Cancelled, material_of_round, roots_of, steps
 from soundsright.services.validator import Backoff
 
 _log = logging.getLogger(__name__)

@@ -38,7 +38,8 @@ from .progress import Event
 from .recorded_results import LONGEST_CLIP_S, Difference
 from .recorded_round import RecordedRound, RecordedSet, plan_document
 from .replay import Heard, Replayed, Unchecked, json_differences, replayed
-from .run import RoundService
+from .round_material import commitment_of, committed_block, material_of_round
+from .run import JudgedEntries, RoundService, begun, judged_entries, seed_hash
 from .scoring import (
     DECIDED_DECIMALS,
     Scored,
@@ -64,6 +65,7 @@ __all__ = [
     "EntryStuck",
     "Event",
     "Heard",
+    "JudgedEntries",
     "OpenedMaterial",
     "ProgramFault",
     "RecordedRound",
@@ -77,9 +79,12 @@ __all__ = [
     "SetRequest",
     "Unchecked",
     "batches_of",
+    "begun",
     "check_fetched",
     "checked_dockerfile",
+    "commitment_of",
     "commitment_to",
+    "committed_block",
     "decided_scores",
     "draw_to_disk",
     "evidence_of_files",
@@ -87,9 +92,11 @@ __all__ = [
     "flush_files",
     "is_public",
     "json_differences",
+    "judged_entries",
     "make_folder",
     "make_private",
     "material_digest",
+    "material_of_round",
     "opened",
     "opened_private",
     "plan_document",
@@ -103,6 +110,7 @@ __all__ = [
     "retirement",
     "roots_of",
     "score_files",
+    "seed_hash",
     "shown_line",
     "signal_sha256",
     "start_scoring",

@@ -27,11 +27,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from soundsright.copies import Unique
 from soundsright.core.errors import EntryRefused, InfrastructureFault, SoundsRightError
-from soundsright.core.results import Refusal
+from soundsright.core.results import Evaluation, Refusal
 from soundsright.core.submission import FetchedModel, Reveal, Submission
 from soundsright.services.rounds import steps
 from soundsright.services.rounds.context import RoundContext
@@ -88,11 +89,20 @@ class RoundService:
             ) from error
 
     def _run(self) -> RoundOutcome:
-        context = self._context
-        recorded = context.state.begin_round(context.round_id, plan_facts(context.plan))
-        check_same_plan(context.round_id, recorded, facts_as_begun(context.plan, recorded))
-        self._context = _settled(replace(context, plan=context.plan.as_begun(recorded)))
+        self._context = begun(self._context)
         return run_steps(self._context, self._reveals)
+
+
+def begun(context: RoundContext) -> RoundContext:
+    """Begin the round of this plan, or continue it. Returns it under the settings that it began with.
+
+    Raises:
+        UsageError: the round began under another plan.
+        StateUnavailable: the state does not answer.
+    """
+    recorded = context.state.begin_round(context.round_id, plan_facts(context.plan))
+    check_same_plan(context.round_id, recorded, facts_as_begun(context.plan, recorded))
+    return _settled(replace(context, plan=context.plan.as_begun(recorded)))
 
 
 class Evaluate(Protocol):
@@ -117,17 +127,11 @@ def run_steps(
         InfrastructureFault: something failed permanently.
         Cancelled: the round was stopped.
     """
-    block_hash = _seed_hash(context)
+    block_hash = seed_hash(context)
     corpus = _corpus(context)
-    submissions, refused = _entries(context, reveals)
-    fetched, not_fetched = fetch_all(context, submissions)
-    unique = without_copies(context, fetched)
-    evaluated = evaluate(context, unique.kept, block_hash, whole=reasons_to_run_whole(context, unique))
-    ran = evaluated.evaluations
-    unique, evaluated = without_near_copies(context, unique, evaluated)
+    judged = judged_entries(context, reveals, block_hash, evaluate)
+    unique, evaluated, refusals = judged.unique, judged.evaluated, judged.refusals
     flagged = signs_of_tuning(context, evaluated)
-    copies = (copy.refusal() for copy in unique.duplicates)
-    refusals = (*refused, *not_fetched, *evaluated.refusals, *copies)
     boards = decide_all(context, evaluated, unique, refusals)
     weights, weights_block = pay(context, boards, unpaid=corpus.unpaid)
     context.observe(Event("done"))
@@ -147,7 +151,50 @@ def run_steps(
         busy_s=context.busy.seconds(),
         corpus=corpus,
         unread=unread_files(context),
-        copied={c: tuple(e for e in own if e not in evaluated.evaluations[c]) for c, own in ran.items()},
+        copied=judged.copied,
+    )
+
+
+@dataclass(frozen=True)
+class JudgedEntries:
+    """The entries of a round and their results, before anything is decided.
+
+    `unique` has the models that stay, `refusals` all others. `copied` are the evaluations of the near copies that
+    were refused, by competition id.
+    """
+
+    unique: Unique
+    evaluated: EvaluatedEntries
+    refusals: tuple[Refusal, ...]
+    copied: Mapping[str, tuple[Evaluation, ...]]
+
+
+def judged_entries(
+    context: RoundContext,
+    reveals: Mapping[str, Reveal | EntryRefused],
+    block_hash: str,
+    evaluate: Evaluate = evaluate_all,
+) -> JudgedEntries:
+    """Admit the entries of a begun round, fetch them, refuse copies, and run the others.
+
+    `block_hash` decides the seeds of the sets: see `seed_of_round`.
+
+    Raises:
+        InfrastructureFault: something failed permanently.
+        Cancelled: the round was stopped.
+    """
+    submissions, refused = _entries(context, reveals)
+    fetched, not_fetched = fetch_all(context, submissions)
+    unique = without_copies(context, fetched)
+    evaluated = evaluate(context, unique.kept, block_hash, whole=reasons_to_run_whole(context, unique))
+    ran = evaluated.evaluations
+    unique, evaluated = without_near_copies(context, unique, evaluated)
+    copies = (copy.refusal() for copy in unique.duplicates)
+    return JudgedEntries(
+        unique,
+        evaluated,
+        (*refused, *not_fetched, *evaluated.refusals, *copies),
+        {c: tuple(e for e in own if e not in evaluated.evaluations[c]) for c, own in ran.items()},
     )
 
 
@@ -157,8 +204,12 @@ def _settled(context: RoundContext) -> RoundContext:
     return replace(context, plan=record.applied_to(context.plan))
 
 
-def _seed_hash(context: RoundContext) -> str:
-    """The hash of the seed block."""
+def seed_hash(context: RoundContext) -> str:
+    """The hash of the seed block.
+
+    Raises:
+        InfrastructureFault: the block is not final yet, or the chain does not answer.
+    """
     context.observe(Event("seed"))
 
     def compute() -> steps.SeedStep:

@@ -72,8 +72,7 @@ def _warn_of_recordings(settings: ExecutorSettings, organiser: CompetitionRules)
     from soundsright.adapters.machine import SystemClock
     from soundsright.cli.shared.opening import schedule_of
     from soundsright.core.material import Material
-    from soundsright.services.executor import material_of_round
-    from soundsright.services.rounds import opened
+    from soundsright.services.rounds import material_of_round, opened
 
     material = Material(settings.soundsright_corpus, settings.soundsright_corpus_key, noise=organiser.noise)
     if not material.is_private:

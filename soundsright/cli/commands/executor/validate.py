@@ -134,8 +134,8 @@ def _serve(
     from soundsright.adapters.state import SqlRecords
     from soundsright.cli.shared.opening import health_socket, schedule_of
     from soundsright.cli.shared.stopping import stopped_by_signals
-    from soundsright.services.executor import material_of_round
     from soundsright.services.http import Health
+    from soundsright.services.rounds import material_of_round
     from soundsright.services.validator import PayingService, PaymentContext, sole_process
 
     clock = SystemClock()
