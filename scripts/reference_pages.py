@@ -26,7 +26,8 @@ from soundsright.cli.main import COMMANDS, cli  # noqa: E402
 from soundsright.config import ExecutorSettings, MinerSettings, Settings, ValidatorSettings  # noqa: E402
 from soundsright.core.competition import PUBLISHED, metric_name  # noqa: E402
 from soundsright.core.entry_rules import REFUSAL_REASONS  # noqa: E402
-from soundsright.core.executor_rules import Profile, executor_rules  # noqa: E402
+from soundsright.core.executor_rules import executor_rules  # noqa: E402
+from soundsright.core.profiles import Profile  # noqa: E402
 from soundsright.metrics import METRICS  # noqa: E402
 from tests.layers import picture  # noqa: E402
 

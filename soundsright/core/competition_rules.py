@@ -10,6 +10,7 @@ from soundsright.core.emission import DEFAULT_EMISSION, EmissionRules
 from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import UsageError
 from soundsright.core.executor_rules import ExecutorRules
+from soundsright.core.federation_rules import FederationRules
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.material import MIXED_NOISE, PUBLIC_MATERIAL, Material
 from soundsright.core.rulesets import DEFAULT_RULESET, Ruleset
@@ -29,8 +30,8 @@ class CompetitionRules:
     are on the chain until they close. `entry_rules` and `fetch_limits` decide which entries are refused. If
     `exclude_near_copies` is True, an entry whose output is nearly an earlier entry's is refused, not only reported.
     `speech` is the speech of every round, such as `espeak-ng` or `recordings`; empty if each validator chooses.
-    `noise` is one of `NOISE_OF_ROUNDS`. `emission` are the shares of all systems. `executor` is None if the
-    organiser has no rules for images.
+    `noise` is one of `NOISE_OF_ROUNDS`. `emission` are the shares of all systems. `executor` and `federation`
+    are None if the organiser has no rules for images, or for validators that take turns.
 
     Raises:
         UsageError: entries of a competition may stop early, but the ruleset has no test.
@@ -47,6 +48,7 @@ class CompetitionRules:
     noise: str = MIXED_NOISE
     emission: EmissionRules = DEFAULT_EMISSION
     executor: ExecutorRules | None = None
+    federation: FederationRules | None = None
 
     def __post_init__(self) -> None:
         early = [c.id for c in self.competitions if c.stopping is Stopping.SEQUENTIAL]

@@ -10,26 +10,14 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from enum import StrEnum
 from typing import Any
 
 from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import UsageError
+from soundsright.core.profiles import Profile
 
 REAL_TIME_S = 30.0
 """In the profile `soundsright`, the time of a run with the real-time factor 1."""
-
-
-class Profile(StrEnum):
-    """Whose decisions the rules follow.
-
-    `soundsright`: the document's constants with repaired decisions. `doc`: the document to the letter. `code`: the
-    original program.
-    """
-
-    SOUNDSRIGHT = "soundsright"
-    DOC = "doc"
-    CODE = "code"
 
 
 @dataclass(frozen=True)

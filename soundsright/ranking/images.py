@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules, Profile
+from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules
 from soundsright.core.groups import ClipGroups
 from soundsright.core.images import ImageMetrics, MeasuredImage, ScoringRun
+from soundsright.core.profiles import Profile
 from soundsright.core.results import ClipResult
 from soundsright.core.rulesets import Ruleset
 from soundsright.ranking.challengers import adjusted_p_values

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ from soundsright.core.submission import CommitmentKind
 from soundsright.core.tasks import AnyTask, task_by_name
 from soundsright.core.text_files import toml_table
 from soundsright.core.toml_location import TomlLocation, toml_text
-from soundsright.rules.systems import SYSTEM_TABLES, emission_of_table, executor_of_table
+from soundsright.rules.systems import SYSTEM_TABLES, emission_of_table, executor_of_table, federation_of_table
 
 MAX_FILE_CHARS = 1_000_000
 _TABLES = ("ruleset", "schedule", "entries", "material", "competition")
@@ -85,14 +85,15 @@ def organiser_of_toml(
         _fetch_limits(location, entries),
         location.under("exclude_near_copies").true_or_false(entries.get("exclude_near_copies", False)),
         *_material(file.under("material"), table.get("material", {})),
-        **_systems(file, table),
+        **_systems(file, table, competitions),
     )
 
 
-def _systems(file: TomlLocation, table: Mapping[str, Any]) -> dict[str, Any]:
+def _systems(file: TomlLocation, table: Mapping[str, Any], competitions: Sequence[Competition]) -> dict[str, Any]:
     readers: Mapping[str, Callable[[TomlLocation, object], Any]] = {
         "emission": emission_of_table,
         "executor": executor_of_table,
+        "federation": lambda location, value: federation_of_table(location, value, competitions),
     }
     return {name: read(file.under(name), table[name]) for name, read in readers.items() if name in table}
 

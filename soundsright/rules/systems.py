@@ -1,24 +1,28 @@
-"""The systems' tables in an organiser's file, `[emission]` and `[executor]`: how they are read and shown.
+"""The systems' tables in an organiser's file, such as `[emission]` and `[executor]`: how they are read and shown.
 
 Shares are fractions of the emission. A table that this version does not know is refused like any unknown key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from soundsright.core.competition import Competition
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.emission import STALE_BLOCKS, SYSTEMS, EmissionRules
 from soundsright.core.errors import UsageError
-from soundsright.core.executor_rules import ExecutorRules, Profile, executor_rules
+from soundsright.core.executor_rules import ExecutorRules, executor_rules
+from soundsright.core.federation_rules import FederationRules, federation_rules
+from soundsright.core.profiles import Profile
 from soundsright.core.toml_location import TomlLocation, toml_text
 
-SYSTEM_TABLES = ("emission", "executor")
+SYSTEM_TABLES = ("emission", "executor", "federation")
 """The tables of systems that an organiser's file can have. Each has canonical JSON and a digest of its own."""
 
-_KINDS: Mapping[str, str] = {item.name: str(item.type) for item in fields(ExecutorRules)}
+_EXECUTOR_KINDS: Mapping[str, str] = {item.name: str(item.type) for item in fields(ExecutorRules)}
+_FEDERATION_KINDS: Mapping[str, str] = {item.name: str(item.type) for item in fields(FederationRules)}
 
 
 def emission_of_table(location: TomlLocation, value: object) -> EmissionRules:
@@ -39,7 +43,33 @@ def executor_of_table(location: TomlLocation, value: object) -> ExecutorRules:
     Raises:
         UsageError: an unknown key or profile, or a value of the wrong type or outside its range.
     """
-    table = dict(location.table(value, set(_KINDS)))
+    profile, changes = _profile_and_changes(location, value, _EXECUTOR_KINDS)
+    return location.built(lambda: executor_rules(profile, **changes))
+
+
+def federation_of_table(
+    location: TomlLocation, value: object, competitions: Sequence[Competition]
+) -> FederationRules:
+    """The rules in the table `[federation]`. Without `competitions`, its tasks have all those of the file.
+
+    Raises:
+        UsageError: an unknown key, profile or competition, or a value of the wrong type or outside its range.
+    """
+    profile, changes = _profile_and_changes(location, value, _FEDERATION_KINDS)
+    defined = tuple(competition.id for competition in competitions)
+    for name in changes.setdefault("competitions", defined):
+        if name not in defined:
+            raise location.under("competitions").error(
+                f"{toml_text(name)} is not defined in this file", f"Choose from {', '.join(defined)}."
+            )
+    return location.built(lambda: federation_rules(profile, **changes))
+
+
+def _profile_and_changes(
+    location: TomlLocation, value: object, kinds: Mapping[str, str]
+) -> tuple[Profile, dict[str, Any]]:
+    """The profile that a table names, and its other values by key. `kinds` are the types of all keys."""
+    table = dict(location.table(value, set(kinds)))
     name = table.pop("profile", Profile.SOUNDSRIGHT)
     if name not in list(Profile):
         raise location.under("profile").error(
@@ -48,11 +78,14 @@ def executor_of_table(location: TomlLocation, value: object) -> ExecutorRules:
     changes: dict[str, Any] = {}
     for key, given in table.items():
         at = location.under(key)
-        changes[key] = at.whole_number(given) if _KINDS[key] == "int" else at.number(given)
-    return location.built(lambda: executor_rules(Profile(str(name)), **changes))
+        if kinds[key].startswith("tuple"):
+            changes[key] = at.names(given)
+        else:
+            changes[key] = at.whole_number(given) if kinds[key] == "int" else at.number(given)
+    return Profile(str(name)), changes
 
 
-def system_rules(rules: CompetitionRules, table: str) -> EmissionRules | ExecutorRules:
+def system_rules(rules: CompetitionRules, table: str) -> EmissionRules | ExecutorRules | FederationRules:
     """The rules of one of `SYSTEM_TABLES`.
 
     Raises:
@@ -60,8 +93,9 @@ def system_rules(rules: CompetitionRules, table: str) -> EmissionRules | Executo
     """
     if table == "emission":
         return rules.emission
-    if table == "executor" and rules.executor is not None:
-        return rules.executor
+    found = {"executor": rules.executor, "federation": rules.federation}.get(table)
+    if found is not None:
+        return found
     raise UsageError(f"These rules have no table [{table}]", f"Add [{table}] to the organiser's file.")
 
 
@@ -77,15 +111,18 @@ def systems_text(rules: CompetitionRules) -> str:
             f"  If a system's payees cannot be read, its last ones count for {emission.stale_blocks} blocks."
             " Then its share burns."
         )
-    if rules.executor is not None:
-        lines += ["", f"Executor, profile {rules.executor.profile}  {rules.executor.digest}"]
-        lines += [
-            f"  {item.name:<18}{_shown(getattr(rules.executor, item.name))}"
-            for item in fields(rules.executor)
-            if item.name != "profile"
-        ]
+    for title, system in (("Executor", rules.executor), ("Federation", rules.federation)):
+        if system is not None:
+            lines += ["", f"{title}, profile {system.profile}  {system.digest}"]
+            lines += [
+                f"  {item.name:<18}{_shown(getattr(system, item.name))}"
+                for item in fields(system)
+                if item.name != "profile"
+            ]
     return "\n".join(lines)
 
 
-def _shown(value: float) -> str:
+def _shown(value: float | tuple[str, ...]) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
     return str(value) if isinstance(value, int) else f"{value:g}"

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules, Profile
+from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules
 from soundsright.core.images import Challenge, ImageMetrics, ImageRow, PublishedTable, SubmittedImage
 from soundsright.core.ports import AcceptedImage, TakenSubmissions
+from soundsright.core.profiles import Profile
 from soundsright.core.sources import ImageRef
 from soundsright.ranking import efficiency_score
 

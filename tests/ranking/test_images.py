@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.executor_rules import ExecutorRules, Profile, executor_rules
+from soundsright.core.executor_rules import ExecutorRules, executor_rules
 from soundsright.core.groups import ClipGroups
 from soundsright.core.images import ImageRow, MeasuredImage, ScoringRun, SubmittedImage, image_row
+from soundsright.core.profiles import Profile
 from soundsright.core.results import ClipResult, Failure
 from soundsright.core.rulesets import RULESETS, SOUNDSRIGHT_V5, Ruleset
 from soundsright.core.sources import ImageRef

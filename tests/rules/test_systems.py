@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from soundsright.cli.main import cli
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.emission import DEFAULT_EMISSION
 from soundsright.core.errors import UsageError
+from soundsright.core.rulesets import SOUNDSRIGHT_V4
 from soundsright.rules import organiser_of_toml, systems_text
 
 SHIPPED = files("soundsright").joinpath("rulesets/published.toml").read_text()
@@ -56,7 +57,21 @@ def test_shares_are_read_and_have_a_digest_that_does_not_depend_on_their_order()
         ("[emission]\n", r"emission: no system has a share"),
         ("[emission]\ncompetitions = 1.0\nstale_blocks = 0\n", r"stale_blocks is 0"),
         ("[emissions]\ncompetitions = 1.0\n", r"unknown key 'emissions'"),
-        ("[federation]\nprofile = 'doc'\n", r"unknown key 'federation'"),
+        ("[tiers]\nprofile = 'doc'\n", r"unknown key 'tiers'"),
+        ("[federation]\nprofile = 'other'\n", r"federation.profile: 'other' is not a choice"),
+        ("[federation]\ninterval = 100\n", r"unknown key 'interval'. Did you mean 'interval_blocks'"),
+        ("[federation]\ninterval_blocks = 0\n", r"federation: interval_blocks is 0"),
+        ("[federation]\ninterval_blocks = 1\n", r"federation: lookback_blocks 30000 is more than 10000 tasks"),
+        ("[federation]\nclips = 0\n", r"federation: clips is 0"),
+        ("[federation]\ncompleteness = 1.5\n", r"federation: completeness is 1.5"),
+        ("[federation]\ndominance = true\n", r"federation.dominance: true is not a finite number"),
+        ("[federation]\ncompetitions = 'A'\n", r"federation.competitions: 'A' is not a list of names"),
+        ("[federation]\ncompetitions = []\n", r"federation: competitions has 0 names"),
+        ("[federation]\ncompetitions = ['A']\n", r"federation.competitions: 'A' is not defined in this file"),
+        (
+            "[federation]\ncompetitions = ['DENOISING_16000HZ', 'DENOISING_16000HZ']\n",
+            r"federation: competitions has DENOISING_16000HZ twice",
+        ),
         ("[executor]\nprofile = 'other'\n", r"executor.profile: 'other' is not a choice"),
         ("[executor]\ncooldown = 3\n", r"unknown key 'cooldown'. Did you mean 'cooldown_s'"),
         ("[executor]\ncarry_over = 2.5\n", r"executor.carry_over: 2.5 is not a whole number"),
@@ -111,21 +126,82 @@ def test_the_executor_has_the_values_of_its_profile() -> None:
     assert len({rules.digest for rules in changed if rules}) == 1
 
 
+def test_the_federation_judges_the_competitions_of_the_file_unless_it_names_some() -> None:
+    every = read("[federation]\n")
+    assert every.federation is not None
+    assert every.federation.competitions == tuple(competition.id for competition in every.competitions)
+    some = read("[federation]\nprofile = 'doc'\ncompetitions = ['DEREVERBERATION_16000HZ', 'DENOISING_16000HZ']\n")
+    other = read("[federation]\nprofile = 'doc'\ncompetitions = ['DENOISING_16000HZ', 'DEREVERBERATION_16000HZ']\n")
+    assert some.federation is not None
+    assert other.federation is not None
+    assert some.federation.digest == other.federation.digest != every.federation.digest
+    assert asdict(some.federation) | {"competitions": ()} == {
+        "profile": "doc",
+        "interval_blocks": 100,
+        "grace_blocks": 0,
+        "epoch_blocks": 180,
+        "window_tasks": 100,
+        "settle_margin": 2,
+        "lookback_blocks": 30_000,
+        "completeness": 0.8,
+        "min_validators": 0.5,
+        "dominance": 0.05,
+        "unreadable": 0.2,
+        "clips": 8,
+        "refresh_blocks": 300,
+        "competitions": (),
+    }
+
+
+def test_a_verdicts_rules_change_with_the_federation_the_ruleset_and_the_metrics() -> None:
+    rules = read("[federation]\n")
+    assert rules.federation is not None
+    digest = rules.federation.digest_with(rules.ruleset, rules.competitions)
+    other = replace(rules.federation, clips=9)
+    weighted = replace(rules.competitions[0], metric_weights={"ESTOI": 1.0})
+    assert digest == rules.federation.digest_with(rules.ruleset, rules.competitions[::-1])
+    digests = {
+        digest,
+        other.digest_with(rules.ruleset, rules.competitions),
+        rules.federation.digest_with(SOUNDSRIGHT_V4, rules.competitions),
+        rules.federation.digest_with(rules.ruleset, (weighted, *rules.competitions[1:])),
+    }
+    assert len(digests) == 4
+    with pytest.raises(UsageError, match="which is not defined"):
+        rules.federation.digest_with(rules.ruleset, rules.competitions[:1])
+
+
 def test_rules_show_has_the_tables_and_their_digests(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
-    path.write_text("[emission]\ncompetitions = 0.5\nexecutor = 0.2\n[executor]\ncarry_over = 7\n" + WITHOUT)
+    path.write_text(
+        "[emission]\ncompetitions = 0.5\nexecutor = 0.2\n[executor]\ncarry_over = 7\n[federation]\nclips = 6\n"
+        + WITHOUT
+    )
     rules = organiser_of_toml(path.read_text(), source="rules.toml", now_s=time.time())
     assert rules.executor is not None
+    assert rules.federation is not None
     shown = CliRunner().invoke(cli, ["rules", "show", str(path)])
     assert shown.exit_code == 0
     assert systems_text(rules) in shown.output
-    for text in (rules.emission.digest, rules.executor.digest, "carry_over        7", "30.00%"):
+    for text in (
+        rules.emission.digest,
+        rules.executor.digest,
+        "carry_over        7",
+        "30.00%",
+        "clips             6",
+    ):
         assert text in shown.output
-    for table, of in (("emission", rules.emission), ("executor", rules.executor)):
+    tables = {
+        "emission": rules.emission.canonical_json,
+        "executor": rules.executor.canonical_json,
+        "federation": rules.federation.canonical_json,
+    }
+    for table, canonical in tables.items():
         as_json = CliRunner().invoke(cli, ["rules", "show", str(path), "--json", "--table", table])
-        assert as_json.output == f"{of.canonical_json}\n"
+        assert as_json.output == f"{canonical}\n"
 
 
-def test_rules_without_a_table_have_none_to_print() -> None:
-    result = CliRunner().invoke(cli, ["rules", "show", "--json", "--table", "executor"])
+@pytest.mark.parametrize("table", ["executor", "federation"])
+def test_rules_without_a_table_have_none_to_print(table: str) -> None:
+    result = CliRunner().invoke(cli, ["rules", "show", "--json", "--table", table])
     assert isinstance(result.exception, UsageError)

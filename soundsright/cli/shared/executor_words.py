@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules, Profile
+from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules
+from soundsright.core.profiles import Profile
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from soundsright.core.executor_rules import REAL_TIME_S, Profile
+from soundsright.core.executor_rules import REAL_TIME_S
 from soundsright.core.images import NO_SCORE, ImageRow
+from soundsright.core.profiles import Profile
 from soundsright.services.drawing import MAX_SERIES, CostPoint, Series, cost_plot, history_plot
 from soundsright.services.records import (
     ExecutorHistory,

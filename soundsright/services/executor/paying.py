@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from soundsright.core.errors import PeerUnavailable
-from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules, Profile
+from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules
 from soundsright.core.images import ImageMetrics, ImageRow, PublishedTable, SubmittedImage
+from soundsright.core.profiles import Profile
 from soundsright.ranking import SCORE_TOLERANCE, RankedImage, efficiency_score, ranked_images
 from soundsright.services.executor.seen_rounds import PayableOrder
 

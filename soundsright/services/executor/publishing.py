@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from soundsright.core.executor_rules import ExecutorRules, Profile
+from soundsright.core.executor_rules import ExecutorRules
 from soundsright.core.images import ImageMetrics, ImageRow, SubmittedImage
+from soundsright.core.profiles import Profile
 from soundsright.ranking import RankedImage, ranked_images
 from soundsright.services.executor.executor_steps import ParticipantsStep, PublishedStep
 

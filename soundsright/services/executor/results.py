@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soundsright.core.errors import EntryRefused, InfrastructureFault, RequestRefused, UsageError
-from soundsright.core.executor_rules import Profile, executor_rules
+from soundsright.core.executor_rules import executor_rules
 from soundsright.core.groups import ClipGroups
 from soundsright.core.images import (
     Challenge,
@@ -25,6 +25,7 @@ from soundsright.core.images import (
     image_row,
 )
 from soundsright.core.ports import Account
+from soundsright.core.profiles import Profile
 from soundsright.core.results import ClipResult, Failure
 from soundsright.core.rulesets import Ruleset, ruleset_by_name
 from soundsright.services.executor.context import Judge, JudgedSet

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from soundsright.core.errors import UsageError
-from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules, Profile
+from soundsright.core.executor_rules import REAL_TIME_S, ExecutorRules
 from soundsright.core.images import NO_SCORE, ImageRow
+from soundsright.core.profiles import Profile
 from soundsright.ranking import (
     SCORE_TOLERANCE,
     FirstPlace,

@@ -15,8 +15,9 @@ from typing import Any
 
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import EntryRefused, RequestRefused, UsageError
-from soundsright.core.executor_rules import ExecutorRules, Profile, executor_rules
+from soundsright.core.executor_rules import ExecutorRules, executor_rules
 from soundsright.core.images import MAX_SUBMISSIONS, ImageRow, image_row
+from soundsright.core.profiles import Profile
 from soundsright.services.records.executor_material import RoundMaterial, round_material
 from soundsright.services.records.executor_runs import rows_with_runs
 from soundsright.services.records.signed import DocumentKind, ValidSignature, open_document

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from soundsright.core.executor_rules import Profile, executor_rules
+from soundsright.core.executor_rules import executor_rules
+from soundsright.core.profiles import Profile
 from soundsright.services.board.pages import AudioAccess, Site
 from soundsright.services.board.server import LiveSite, board_app
 from soundsright.services.records import ExecutorHistory, ExecutorRound, RoundMaterial

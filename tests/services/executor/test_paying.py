@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from soundsright.core.errors import PeerUnavailable
-from soundsright.core.executor_rules import ExecutorRules, Profile, executor_rules
+from soundsright.core.executor_rules import ExecutorRules, executor_rules
 from soundsright.core.images import ImageRow, PublishedTable, SubmittedImage
+from soundsright.core.profiles import Profile
 from soundsright.services.executor import Reading, order_of_rows, payees_of
 from tests.services.executor.images import submitted
 from tests.services.executor.rows import RULES, row

@@ -11,8 +11,8 @@ import pytest
 from soundsright.core.content import image_content_hash
 from soundsright.core.entry_rules import EntryRules
 from soundsright.core.errors import EngineUnavailable, EntryRefused, ImageNotPulled, PeerUnavailable
-from soundsright.core.executor_rules import Profile
 from soundsright.core.images import NO_SCORE, image_row
+from soundsright.core.profiles import Profile
 from soundsright.core.results import Failure
 from soundsright.services.executor.executor_steps import PARTICIPANTS, PUBLISHED
 from soundsright.services.executor.participants import MAX_PARTICIPANTS

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from soundsright.core.errors import UsageError
-from soundsright.core.executor_rules import Profile, executor_rules
+from soundsright.core.executor_rules import executor_rules
+from soundsright.core.profiles import Profile
 from soundsright.services.records import ExecutorRound, explained_image, metric_means, scored_time_s
 from tests.services.records.executor_rows import WEIGHTS, hotkey, scored, usual_rows
 

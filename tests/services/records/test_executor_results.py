@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from soundsright.core.errors import UsageError
-from soundsright.core.executor_rules import Profile
+from soundsright.core.profiles import Profile
 from soundsright.services.records import RoundMaterial, executor_round, read_executor_rounds
 from tests.services.records.executor_rows import (
     WEIGHTS,
