@@ -74,12 +74,37 @@ class JudgedRow:
 
 
 @dataclass(frozen=True)
+class StatedMaterial:
+    """The recordings of a task's sets, as the validator states them.
+
+    `digest` is that of the corpus. `public` are the competitions whose speech anybody may have heard. On a private
+    corpus, `committed_block` is the block before the task in which the validator's hotkey committed to it, or None.
+
+    Raises:
+        ValueError: the digest has another form, a name is empty or twice, or the block is negative.
+    """
+
+    digest: str
+    public: tuple[str, ...] = ()
+    committed_block: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_digests((self.digest,))
+        _check_names(self.public)
+        if len(set(self.public)) != len(self.public) or len(self.public) > MAX_ROWS:
+            raise ValueError("a competition is twice among those with public speech")
+        if self.committed_block is not None:
+            _check_counts(committed_block=self.committed_block)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What one validator judged in one task.
 
-    `block_hash` is the hash of the block that seeds the task, `block` the final block at which the verdict was
-    made. `sets` are the digests of the sets by competition, `unprocessed` the means of the input itself.
-    `previous` is the digest of this validator's verdict before this one; empty for its first.
+    `block_hash` is the hash of the block that seeds the task, `block` the final block at which the validator began
+    to judge it. `sets` are the digests of the sets by competition, `unprocessed` the means of the input itself.
+    `previous` is the digest of this validator's verdict before this one; empty for its first. `material` says what
+    the sets were drawn from. Without it, nobody knows whether the recordings were public.
 
     Raises:
         ValueError: a number is negative, not finite, too large or not rounded, a digest has another form, or rows
@@ -96,6 +121,7 @@ class Verdict:
     unprocessed: Mapping[str, Mapping[str, float]]
     rows: tuple[JudgedRow, ...]
     previous: str = ""
+    material: StatedMaterial | None = None
 
     def __post_init__(self) -> None:
         _check_names((self.validator, self.block_hash, *self.sets, *self.unprocessed))
@@ -105,6 +131,8 @@ class Verdict:
         )
         if self.unprocessed.keys() != self.sets.keys():
             raise ValueError("sets and unprocessed are of different competitions")
+        if self.material is not None and not set(self.material.public) <= self.sets.keys():
+            raise ValueError("the material is public in a competition that has no set")
         for means in self.unprocessed.values():
             _check_names(means)
             _check_means(means)

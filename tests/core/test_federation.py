@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from soundsright.core.federation import JudgedRow, Verdict, View, allowlist_json, rounded_means
+from soundsright.core.federation import JudgedRow, StatedMaterial, Verdict, View, allowlist_json, rounded_means
 from soundsright.core.sources import ModelRef
 
 DIGEST = "ab" * 32
@@ -55,6 +55,7 @@ def test_a_row_refuses_values_that_no_honest_validator_publishes(change: dict[st
 @pytest.mark.parametrize(
     "change",
     [
+        {"material": StatedMaterial(DIGEST, ("DEREVERBERATION_16000HZ",))},
         {"rows": (ROW, ROW)},
         {"rows": VERDICT.rows[::-1]},
         {"rows": (replace(ROW, competition="DEREVERBERATION_16000HZ"),)},
@@ -96,3 +97,13 @@ def test_rounded_means_are_accepted_and_have_no_negative_zero() -> None:
 
 def test_an_allowlist_has_the_same_bytes_in_any_order() -> None:
     assert allowlist_json(["5B", "5A"], 100) == allowlist_json(["5A", "5B"], 100)
+
+
+@pytest.mark.parametrize(
+    "change", [{"digest": "ab"}, {"public": ("A", "A")}, {"public": ("",)}, {"committed_block": -1}]
+)
+def test_a_statement_on_recordings_refuses_values_that_no_honest_validator_publishes(
+    change: dict[str, Any],
+) -> None:
+    with pytest.raises(ValueError, match=r"digest|twice|name|whole"):
+        replace(StatedMaterial(DIGEST), **change)
