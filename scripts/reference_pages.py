@@ -23,7 +23,13 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.rooms_picture import rooms_svg  # noqa: E402
 from soundsright.cli.main import COMMANDS, cli  # noqa: E402
-from soundsright.config import ExecutorSettings, MinerSettings, Settings, ValidatorSettings  # noqa: E402
+from soundsright.config import (  # noqa: E402
+    ExecutorSettings,
+    FederationSettings,
+    MinerSettings,
+    Settings,
+    ValidatorSettings,
+)
 from soundsright.core.competition import PUBLISHED, metric_name  # noqa: E402
 from soundsright.core.entry_rules import REFUSAL_REASONS  # noqa: E402
 from soundsright.core.executor_rules import executor_rules  # noqa: E402
@@ -165,6 +171,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "settings-miner": lambda: settings_text(MinerSettings, shared=False),
     "settings-validator": lambda: settings_text(ValidatorSettings, shared=False),
     "settings-executor": lambda: settings_text(ExecutorSettings, shared=False, base=ValidatorSettings),
+    "settings-federation": lambda: settings_text(FederationSettings, shared=False, base=ValidatorSettings),
     "executor-rules": executor_rules_text,
     "refusal-codes": refusals_text,
     "metrics": metrics_text,

@@ -2,6 +2,8 @@ from .aliases import ALIASES, flag_aliases, parameter
 from .env_file import misspelt_names, read_env_file
 from .executor import ExecutorSettings
 from .executor_services import ExecutorServices
+from .federation import RULES_OF_SETTINGS, FederationSettings
+from .federation_values import PeerValidator
 from .reading import read_settings
 from .redis_server import RedisServer
 from .schema import LOG_LEVELS, PUBLIC_ENDPOINT, MinerSettings, Settings, ValidatorSettings
@@ -10,9 +12,12 @@ __all__ = [
     "ALIASES",
     "LOG_LEVELS",
     "PUBLIC_ENDPOINT",
+    "RULES_OF_SETTINGS",
     "ExecutorServices",
     "ExecutorSettings",
+    "FederationSettings",
     "MinerSettings",
+    "PeerValidator",
     "RedisServer",
     "Settings",
     "ValidatorSettings",

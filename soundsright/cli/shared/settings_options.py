@@ -11,6 +11,7 @@ import click
 from soundsright.config import (
     ALIASES,
     ExecutorSettings,
+    FederationSettings,
     MinerSettings,
     Settings,
     flag_aliases,
@@ -22,6 +23,8 @@ from soundsright.core.errors import printable
 from soundsright.core.url_passwords import passwords_in
 
 S = TypeVar("S", bound=Settings)
+
+_KINDS = (MinerSettings, ExecutorSettings, FederationSettings)
 
 
 def settings_options(
@@ -69,6 +72,8 @@ def secrets_of(settings: Settings) -> list[str]:
     from pydantic import SecretStr
 
     values = [getattr(settings, name) for name in type(settings).model_fields]
+    if isinstance(settings, FederationSettings):
+        values += settings.peer_keys
     secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
     addresses = [*secrets, *(str(value) for value in values if isinstance(value, str | Path))]
     return [*secrets, *(password for address in addresses for password in passwords_in(address))]
@@ -78,7 +83,7 @@ def _known_variables() -> set[str]:
     """Every variable that any command reads, because one file may serve them all."""
     from soundsright.cli.main import cli
 
-    variables = {name.upper() for kind in (MinerSettings, ExecutorSettings) for name in kind.model_fields}
+    variables = {name.upper() for kind in _KINDS for name in kind.model_fields}
     variables |= set(ALIASES)
     commands: list[click.Command] = [cli]
     context = click.Context(cli)
