@@ -65,6 +65,7 @@ SECTIONS = {
         "rules": Listed("rules", "Show, simulate and check the rules that decide prizes."),
         "chain": Listed("chain", "Serve a private competition's chain and take part in it."),
         "executor": Listed("executor", "Rank images by quality, time and memory."),
+        "federation": Listed("federation", "Judge in turns with other validators, and agree on the winners."),
         "listen": Listed("listen", "Run a blind listening test on a run's entries."),
         "simulate": Listed(
             "simulate",

@@ -1,0 +1,65 @@
+"""`soundsright federation validator`: keep and publish the list of the validators that judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from soundsright.cli.shared.federation_allowlist import FILE_NAME, AllowlistFile
+from soundsright.cli.shared.options import FILE, env_file_option, option
+from soundsright.cli.shared.settings_options import settings_from, settings_options
+from soundsright.config import FederationSettings
+
+_INTERVAL = ("sampling_rotation_interval",)
+_hotkeys_argument = click.argument("hotkeys", metavar="HOTKEY...", nargs=-1, required=True)
+_file_option = option(
+    "--file",
+    "path",
+    type=FILE,
+    default=FILE_NAME,
+    help="File with the list. It has the bytes that are published.",
+)
+
+
+@click.group("validator")
+def command() -> None:
+    """Keep the list of the validators that judge.
+
+    \b
+    soundsright federation validator add HOTKEY HOTKEY
+    soundsright federation validator list
+
+    The owner keeps the list in a file. Nobody else sees a change before it is published.
+    """
+
+
+@command.command("list")
+@_file_option
+def list_(path: Path) -> None:
+    """Print the hotkeys of the list, in the order of their turns."""
+    validators = AllowlistFile(path).read().validators
+    for number, hotkey in enumerate(validators):
+        click.echo(f"{number:3}  {hotkey}")
+
+
+@command.command("add")
+@_hotkeys_argument
+@_file_option
+@env_file_option
+@settings_options(FederationSettings, _INTERVAL)
+def add(hotkeys: tuple[str, ...], path: Path, env_file: Path | None, **flags: Any) -> None:
+    """Add hotkeys to the list. A list that does not exist begins with them."""
+    settings = settings_from(FederationSettings, flags, env_file)
+    count = AllowlistFile(path).add(hotkeys, settings.sampling_rotation_interval)
+    click.echo(f"{path} has {count} validators. To publish it: soundsright federation validator publish")
+
+
+@command.command("remove")
+@_hotkeys_argument
+@_file_option
+def remove(hotkeys: tuple[str, ...], path: Path) -> None:
+    """Remove hotkeys from the list."""
+    count = AllowlistFile(path).remove(hotkeys)
+    click.echo(f"{path} has {count} validators. To publish it: soundsright federation validator publish")
