@@ -6,6 +6,8 @@ import base64
 import re
 from dataclasses import dataclass
 
+from soundsright.core.federation_commitments import beside_view
+
 _FORM = re.compile(r"corpus:1:([0-9a-f]{64}):([0-9a-f]{16})")
 _BOTH = re.compile(
     r"corpus:2:([A-Za-z0-9_-]{43}):([A-Za-z0-9_-]{11}):([A-Za-z0-9][A-Za-z0-9_.-]{0,17}):([A-Za-z0-9_-]{43})"
@@ -55,7 +57,7 @@ def corpus_commitment_in(text: str) -> CorpusCommitment | None:
     >>> corpus_commitment_in("corpus:3:something") is None
     True
     """
-    match = _FORM.fullmatch(text)
+    match = _FORM.fullmatch(beside_view(text))
     if match is not None:
         return CorpusCommitment(match[1], match[2])
     both = both_in(text)
@@ -64,7 +66,7 @@ def corpus_commitment_in(text: str) -> CorpusCommitment | None:
 
 def both_in(text: str) -> CorpusAndRound | None:
     """The corpus and the round document in a line of form 2; None if it is no such line."""
-    match = _BOTH.fullmatch(text)
+    match = _BOTH.fullmatch(beside_view(text))
     if match is None:
         return None
     root, parameters, sha256 = (_hex_of(match[group]) for group in (1, 2, 4))

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 
 from soundsright.core.corpus_commitment import CorpusCommitment, base64_of, both_in, corpus_commitment_in
+from soundsright.core.federation_commitments import beside_view
 from soundsright.core.system_commitments import is_entry_commitment, is_system_commitment
 
 MAX_ROUND_CHARS = 44
@@ -50,7 +51,7 @@ def round_commitment_in(text: str) -> RoundCommitment | None:
     >>> round_commitment_in("soundsright:rules") is None
     True
     """
-    match = _FORM.fullmatch(text)
+    match = _FORM.fullmatch(beside_view(text))
     if match is not None:
         return RoundCommitment(match[1], match[2])
     both = both_in(text)
@@ -69,13 +70,15 @@ def reason_to_leave(present: str, *, round_id: str = "", committed: CorpusCommit
     """The reason to keep the text that a hotkey has on the chain; empty if it may be replaced.
 
     `round_id` is the round that would be in its place. `committed` is the corpus that this program has seen in the
-    hotkey's text: if there is another one now, another program with the hotkey wrote it.
+    hotkey's text: if there is another one now, another program with the hotkey wrote it. A view of a federation may
+    be replaced at any time.
 
     >>> reason_to_leave("ab" * 32)
     'This hotkey has an entry on the chain. Use another hotkey for the entry'
     >>> reason_to_leave("")
     ''
     """
+    present = beside_view(present)
     if present and is_entry_commitment(present):
         return "This hotkey has an entry on the chain. Use another hotkey for the entry"
     if is_system_commitment(present) and round_commitment_in(present) is None:
