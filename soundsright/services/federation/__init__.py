@@ -1,0 +1,8 @@
+"""A federation of validators: each judges tasks in its turn, and all add up each other's signed verdicts.
+
+What a validator publishes lies in its own bucket; peers read it and serve copies. Nothing from a peer is trusted.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

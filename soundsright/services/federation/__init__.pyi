@@ -1,0 +1,43 @@
+from .verdict import (
+    MAX_VERDICT_BYTES,
+    VERDICT,
+    SignedVerdict,
+    TaskFacts,
+    check_verdict,
+    open_verdict,
+    row_facts,
+    sign_verdict,
+    verdict_facts,
+)
+from .views import (
+    MAX_VIEW_BYTES,
+    VIEW,
+    EpochFacts,
+    SignedView,
+    check_view,
+    open_view,
+    sign_view,
+    view_digest,
+    view_facts,
+)
+
+__all__ = [
+    "MAX_VERDICT_BYTES",
+    "MAX_VIEW_BYTES",
+    "VERDICT",
+    "VIEW",
+    "EpochFacts",
+    "SignedVerdict",
+    "SignedView",
+    "TaskFacts",
+    "check_verdict",
+    "check_view",
+    "open_verdict",
+    "open_view",
+    "row_facts",
+    "sign_verdict",
+    "sign_view",
+    "verdict_facts",
+    "view_digest",
+    "view_facts",
+]
