@@ -73,7 +73,11 @@ def test_another_text_names_no_view(text: str) -> None:
 def test_an_allowlist_is_named_in_this_form_and_in_the_original_one() -> None:
     assert allowlist_commitment_in(f"soundsright:allowlist:v1:{SHA}") == AllowlistCommitment(SHA)
     assert allowlist_commitment_in(f"leoma:allowlist:v1:{SHA}") == AllowlistCommitment(SHA, "leoma")
-    for other in (f"soundsright:allowlist:v2:{SHA}", f"other:allowlist:v1:{SHA}", f"soundsright:allowlist:v1:{SHA}x"):
+    for other in (
+        f"soundsright:allowlist:v2:{SHA}",
+        f"other:allowlist:v1:{SHA}",
+        f"soundsright:allowlist:v1:{SHA}x",
+    ):
         assert allowlist_commitment_in(other) is None
 
 

@@ -1,4 +1,4 @@
-"""Strict reading of the documents of a federation: a stranger's JSON values become this program's types, or nothing.
+"""Strict reading of a federation's documents: a stranger's JSON values become this program's types, or nothing.
 
 Messages never show the values, because they are a stranger's.
 """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from soundsright.core.errors import RequestRefused
-from soundsright.core.federation import JudgedRow, Verdict
+from soundsright.core.federation import JudgedRow, StatedMaterial, Verdict
 from soundsright.core.ports import Account
 from soundsright.core.sources import source_of
 from soundsright.services.federation.documents import check_keys, floats_of, list_of, object_of, read_or_refuse
@@ -25,11 +25,10 @@ MAX_VERDICT_BYTES = 2 << 20
 
 _VERDICT_KEYS = frozenset(
     {"schema", "task", "validator", "block", "block_hash", "allowlist", "rules", "sets", "unprocessed", "rows"}
-    | {"previous"}
+    | {"previous", "material"}
 )
-_ROW_KEYS = frozenset(
-    {"competition", "hotkey", "uid", "model", "block", "passed", "failures", "means", "answers"}
-)
+_MATERIAL_KEYS = frozenset({"digest", "public", "committed_block"})
+_ROW_KEYS = frozenset({"competition", "hotkey", "uid", "model", "block", "passed", "failures", "means", "answers"})
 _BLOCK_HASH = re.compile(r"(?:0x)?[0-9a-f]{64}")
 
 
@@ -138,6 +137,7 @@ def verdict_facts(verdict: Verdict) -> dict[str, Any]:
         "unprocessed": {name: dict(means) for name, means in verdict.unprocessed.items()},
         "rows": [row_facts(row) for row in verdict.rows],
         "previous": verdict.previous,
+        "material": None if verdict.material is None else _material_facts(verdict.material),
     }
 
 
@@ -156,6 +156,19 @@ def row_facts(row: JudgedRow) -> dict[str, Any]:
     }
 
 
+def _material_facts(material: StatedMaterial) -> dict[str, Any]:
+    return {
+        "digest": material.digest,
+        "public": list(material.public),
+        "committed_block": material.committed_block,
+    }
+
+
+def _material_of(facts: Mapping[str, Any]) -> StatedMaterial:
+    check_keys(facts, _MATERIAL_KEYS)
+    return StatedMaterial(facts["digest"], tuple(list_of(facts["public"])), facts["committed_block"])
+
+
 def _verdict_of(facts: Mapping[str, Any]) -> Verdict:
     check_keys(facts, _VERDICT_KEYS)
     unprocessed = {name: floats_of(means) for name, means in object_of(facts["unprocessed"]).items()}
@@ -164,6 +177,8 @@ def _verdict_of(facts: Mapping[str, Any]) -> Verdict:
         raise ValueError("a row has means of other metrics than the unprocessed input")
     if _BLOCK_HASH.fullmatch(facts["block_hash"]) is None:
         raise ValueError("block_hash is no hash")
+    if not isinstance(facts["previous"], str):
+        raise TypeError("previous is no text")
     return Verdict(
         task=facts["task"],
         validator=facts["validator"],
@@ -175,6 +190,7 @@ def _verdict_of(facts: Mapping[str, Any]) -> Verdict:
         unprocessed=unprocessed,
         rows=rows,
         previous=facts["previous"],
+        material=None if facts["material"] is None else _material_of(object_of(facts["material"])),
     )
 
 

@@ -28,9 +28,7 @@ VIEW = DocumentKind("view of an epoch", "soundsright.view/1")
 MAX_VIEW_BYTES = 4 << 20
 """The most bytes of a view. One over 300 tasks has about 40 000."""
 
-_KEYS = frozenset(
-    {"schema", "epoch_block", "validator", "allowlist", "rules", "verdicts", "evidence", "winners"}
-)
+_KEYS = frozenset({"schema", "epoch_block", "validator", "allowlist", "rules", "verdicts", "evidence", "winners"})
 _TASK = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
@@ -96,7 +94,8 @@ def check_view(view: View, known: EpochFacts, *, validator: str) -> None:
     """Check that this is a view of `validator` on that epoch. All validators come to the same result.
 
     Raises:
-        RequestRefused: `wrong_signer`, `wrong_epoch`, `wrong_allowlist`, `wrong_rules` or `wrong_task`.
+        RequestRefused: `wrong_signer`, `wrong_epoch`, `wrong_allowlist`, `wrong_rules`, `wrong_task` or
+            `wrong_competition`.
     """
     if view.validator != validator or validator not in known.validators:
         raise RequestRefused("wrong_signer", f"This is a view of {view.validator}, not of {validator}")
@@ -109,7 +108,9 @@ def check_view(view: View, known: EpochFacts, *, validator: str) -> None:
     if any(not known.first_task <= task <= known.last_task for task in (*view.verdicts, *view.evidence)):
         raise RequestRefused("wrong_task", "The view lists a task that is not in the lookback of its epoch")
     if not set(view.winners) <= set(known.competitions):
-        raise RequestRefused("wrong_task", "The view names a winner of a competition that the rules do not name")
+        raise RequestRefused(
+            "wrong_competition", "The view names a winner of a competition that the rules do not name"
+        )
 
 
 def view_facts(view: View) -> dict[str, Any]:
