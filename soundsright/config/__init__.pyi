@@ -2,7 +2,7 @@ from .aliases import ALIASES, flag_aliases, parameter
 from .env_file import misspelt_names, read_env_file
 from .executor import ExecutorSettings
 from .executor_services import ExecutorServices
-from .federation import RULES_OF_SETTINGS, FederationSettings
+from .federation import RULES_OF_SETTINGS, UNUSED_SETTINGS, FederationSettings
 from .federation_values import PeerValidator
 from .reading import read_settings
 from .redis_server import RedisServer
@@ -13,6 +13,7 @@ __all__ = [
     "LOG_LEVELS",
     "PUBLIC_ENDPOINT",
     "RULES_OF_SETTINGS",
+    "UNUSED_SETTINGS",
     "ExecutorServices",
     "ExecutorSettings",
     "FederationSettings",

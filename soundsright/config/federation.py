@@ -32,7 +32,7 @@ RULES_OF_SETTINGS: Mapping[str, str] = {
     "allowlist_refresh_blocks": "refresh_blocks",
 }
 """The key of [federation] behind each setting on which all validators must agree."""
-UNUSED = ("gemini_api_key", "chutes_api_key")
+UNUSED_SETTINGS = ("gemini_api_key", "chutes_api_key")
 """Settings of the original that are accepted, and that nothing reads."""
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -42,7 +42,7 @@ _UNUSED = "Unused. Accepted because the original's file has it: metrics judge, a
 class FederationSettings(ValidatorSettings):
     """The settings of a validator in a federation, and of its owner. Each command reads some of them."""
 
-    epoch_len: Annotated[int, Field(ge=1, le=100_000, description="Blocks between two settings of weights.")] = 180
+    epoch_len: Annotated[int, Field(ge=2, le=100_000, description="Blocks between two settings of weights.")] = 180
     sampling_rotation_interval: Annotated[
         int, Field(ge=1, le=100_000, description="Blocks of a task. Then the next validator has its turn.")
     ] = 100

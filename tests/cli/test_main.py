@@ -20,14 +20,19 @@ from soundsright.core.errors import BundleRefused, UsageError
 
 
 def every_command() -> Iterator[tuple[str, click.Command]]:
-    """Each command and each part of a group, by its full name without `soundsright`."""
+    """Each command and each part of a group, at any depth, by its full name without `soundsright`."""
     context = click.Context(cli)
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
-        yield name, command
-        if isinstance(command, click.Group):
-            yield from ((f"{name} {part}", child) for part, child in command.commands.items())
+        yield from with_parts(name, command)
+
+
+def with_parts(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        for part, child in command.commands.items():
+            yield from with_parts(f"{name} {part}", child)
 
 
 EVERY_COMMAND = dict(every_command())
@@ -51,10 +56,9 @@ def test_the_examples_have_the_options_that_the_command_has(name: str) -> None:
     example = inspect.cleandoc(EVERY_COMMAND[name].help or "").split("\n\n")[1]
     for line in re.findall(r"^soundsright (.*)", example, re.MULTILINE):
         words = shlex.split(line.partition(">")[0], comments=True)
-        called = next(EVERY_COMMAND[n] for n in (" ".join(words[:2]), words[0]) if n in EVERY_COMMAND)
-        arguments = words[2:] if " ".join(words[:2]) in EVERY_COMMAND else words[1:]
-        context = click.Context(called)
-        _values, left_over, _order = called.make_parser(context).parse_args(arguments)
+        depth = max(n for n in range(1, len(words) + 1) if " ".join(words[:n]) in EVERY_COMMAND)
+        called = EVERY_COMMAND[" ".join(words[:depth])]
+        _values, left_over, _order = called.make_parser(click.Context(called)).parse_args(words[depth:])
         assert left_over == [], line
 
 

@@ -38,7 +38,11 @@ def command() -> None:
 @command.command("list")
 @_file_option
 def list_(path: Path) -> None:
-    """Print the hotkeys of the list, in the order of their turns."""
+    """Print the hotkeys of the list, in the order of their turns.
+
+    \b
+    soundsright federation validator list
+    """
     validators = AllowlistFile(path).read().validators
     for number, hotkey in enumerate(validators):
         click.echo(f"{number:3}  {hotkey}")
@@ -50,7 +54,13 @@ def list_(path: Path) -> None:
 @env_file_option
 @settings_options(FederationSettings, _INTERVAL)
 def add(hotkeys: tuple[str, ...], path: Path, env_file: Path | None, **flags: Any) -> None:
-    """Add hotkeys to the list. A list that does not exist begins with them."""
+    """Add hotkeys to the list.
+
+    \b
+    soundsright federation validator add HOTKEY HOTKEY
+
+    A list that does not exist begins with them.
+    """
     settings = settings_from(FederationSettings, flags, env_file)
     count = AllowlistFile(path).add(hotkeys, settings.sampling_rotation_interval)
     click.echo(f"{path} has {count} validators. To publish it: soundsright federation validator publish")
@@ -60,6 +70,10 @@ def add(hotkeys: tuple[str, ...], path: Path, env_file: Path | None, **flags: An
 @_hotkeys_argument
 @_file_option
 def remove(hotkeys: tuple[str, ...], path: Path) -> None:
-    """Remove hotkeys from the list."""
+    """Remove hotkeys from the list.
+
+    \b
+    soundsright federation validator remove HOTKEY
+    """
     count = AllowlistFile(path).remove(hotkeys)
     click.echo(f"{path} has {count} validators. To publish it: soundsright federation validator publish")
