@@ -11,14 +11,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from soundsright.adapters.peers import Hotkey
+from soundsright.core.audio import Audio
+from soundsright.services.drawing import flac_bytes
 from soundsright.services.replay import Depth, Sample
 from soundsright.services.rounds import Difference
 from tests.services.board.attestations import attested
 from tests.services.records.bundles import recorded_run
 from tests.services.records.executor_rows import always_valid, write_rounds
+from tests.services.records.federation_rows import saved_table
 from tests.services.records.runs import USUAL, Entrant, write_run
 
 if TYPE_CHECKING:
@@ -131,7 +135,7 @@ def replayed_run(folder: Path) -> Path:
 def site(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of the static build on disk."""
     from soundsright.adapters.peers import valid_signature
-    from soundsright.services.board.build import build_site
+    from soundsright.services.board import ShownFederation, build_site
     from soundsright.services.records import read_executor_rounds
     from soundsright.services.records.runs import find_runs, read_runs
 
@@ -139,7 +143,16 @@ def site(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     out = tmp_path_factory.mktemp("site")
     executor = read_executor_rounds(write_rounds(tmp_path_factory.mktemp("rounds")), valid_signature=always_valid)
     runs = read_runs(find_runs([second, replayed_run(tmp_path_factory.mktemp("replayed")), run_folder]))
-    build_site(runs, out, audio_bytes=64 << 20, executor=executor, valid_signature=valid_signature)
+    sound = flac_bytes(Audio(np.zeros(16_000, np.float32), 16_000))
+    federation = ShownFederation.read(saved_table(tmp_path_factory.mktemp("federation"), flac=sound))
+    build_site(
+        runs,
+        out,
+        audio_bytes=64 << 20,
+        executor=executor,
+        federation=federation,
+        valid_signature=valid_signature,
+    )
     return out.as_uri() + "/"
 
 

@@ -18,6 +18,8 @@ COMPETITION = "r/first/DENOISING_16000HZ/"
 PAGES = {
     "leaderboard": "index.html",
     "executor": "executor/index.html",
+    "federation": "federation/index.html",
+    "task of a federation": "federation/t/1227.html",
     "rounds": "history.html",
     "round": "r/first/index.html",
     "replayed round": "r/run/index.html",

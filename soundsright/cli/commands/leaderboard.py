@@ -23,6 +23,12 @@ _executor_option = option(
     envvar="SOUNDSRIGHT_EXECUTOR",
     help="Also show an executor's rounds: its address, the folder of `executor serve`, or saved results.",
 )
+_federation_option = option(
+    "--federation",
+    type=ANY_PATH,
+    envvar="SOUNDSRIGHT_FEDERATION",
+    help="Also show a federation: the folder of `federation get-rank --save`.",
+)
 
 
 @click.group("leaderboard")
@@ -41,22 +47,25 @@ def command() -> None:
 @click.argument("out", type=ANY_PATH)
 @_runs_option
 @_executor_option
+@_federation_option
 @audio_mib_option(128, "the pages")
-def build(*, out: Path, runs: tuple[Path, ...], executor: str | None, audio_mib: int) -> None:
+def build(
+    *, out: Path, runs: tuple[Path, ...], executor: str | None, federation: Path | None, audio_mib: int
+) -> None:
     """Write the leaderboard as files to the folder OUT.
 
     \b
     soundsright leaderboard build site --run runs/seed-1
     soundsright leaderboard build site --executor http://127.0.0.1:9000
 
-    You can open the pages from the disk. They need no server. Give --run, --executor or both.
+    You can open the pages from the disk. They need no server. Give --run, --executor, --federation or several.
     """
     from soundsright.adapters.peers import valid_signature
     from soundsright.cli.shared.executor_source import executor_history
-    from soundsright.services.board import build_site
+    from soundsright.services.board import ShownFederation, build_site
     from soundsright.services.records import find_runs, read_runs
 
-    _check_sources(runs, executor)
+    _check_sources(runs, executor, federation)
     history = executor_history(executor) if executor else None
     for problem in history.problems if history else ():
         click.echo(f"Note: {problem}", err=True)
@@ -70,7 +79,12 @@ def build(*, out: Path, runs: tuple[Path, ...], executor: str | None, audio_mib:
         names = ", ".join(map(str, runs))
         raise UsageError(f"There is no run to show in {names}", "Give the folder of a finished run.")
     built = build_site(
-        found_runs, out, audio_bytes=audio_mib << 20, executor=history, valid_signature=valid_signature
+        found_runs,
+        out,
+        audio_bytes=audio_mib << 20,
+        executor=history,
+        federation=ShownFederation.read(federation) if federation else None,
+        valid_signature=valid_signature,
     )
     for note in built.notes:
         click.echo(f"Note: {' '.join(note.split())}", err=True)
@@ -83,8 +97,17 @@ def build(*, out: Path, runs: tuple[Path, ...], executor: str | None, audio_mib:
 @command.command("serve")
 @_runs_option
 @_executor_option
+@_federation_option
 @listening_options("SOUNDSRIGHT_LEADERBOARD", 8700)
-def serve(*, runs: tuple[Path, ...], executor: str | None, host: str, port: int, connections: Connections) -> None:
+def serve(
+    *,
+    runs: tuple[Path, ...],
+    executor: str | None,
+    federation: Path | None,
+    host: str,
+    port: int,
+    connections: Connections,
+) -> None:
     """Serve the leaderboard until Ctrl-C.
 
     \b
@@ -92,26 +115,32 @@ def serve(*, runs: tuple[Path, ...], executor: str | None, host: str, port: int,
     soundsright leaderboard serve --executor http://127.0.0.1:9000
 
     New and changed runs appear without a restart, and new rounds of an executor within a minute. The page /status
-    shows a running round, /emission what a validator pays, and /executor the images of an executor.
-    Give --run, --executor or both.
+    shows a running round, /emission what a validator pays, /executor the images of an executor, and /federation the
+    turns and ranks of a federation. Give --run, --executor, --federation or several.
     """
     from soundsright.adapters.peers import valid_signature
     from soundsright.cli.shared.emission_watch import emission_in
     from soundsright.cli.shared.executor_source import PolledHistory
     from soundsright.cli.shared.round_watch import opened_watch
     from soundsright.cli.shared.serving import limits_of, serve_app
-    from soundsright.services.board import LiveSite, StatusFeed, board_app
+    from soundsright.services.board import LiveSite, SavedFederation, StatusFeed, board_app
     from soundsright.services.records import find_runs
 
-    _check_sources(runs, executor)
+    _check_sources(runs, executor, federation)
     find_runs(runs)
     history = PolledHistory(executor) if executor else None
     feed = StatusFeed(runs, opened_watch, emission_in)
-    site = LiveSite(runs, live=True, executor=history, valid_signature=valid_signature)
+    site = LiveSite(
+        runs,
+        live=True,
+        executor=history,
+        federation=SavedFederation(federation) if federation else None,
+        valid_signature=valid_signature,
+    )
     app = board_app(site, feed)
     serve_app(app, host, port, "Leaderboard", limits=limits_of(connections), on_stop=feed.stop)
 
 
-def _check_sources(runs: tuple[Path, ...], executor: str | None) -> None:
-    if not runs and not executor:
-        raise UsageError("Nothing to show is given", "Give --run FOLDER, --executor PATH or both.")
+def _check_sources(runs: tuple[Path, ...], executor: str | None, federation: Path | None) -> None:
+    if not (runs or executor or federation):
+        raise UsageError("Nothing to show is given", "Give --run FOLDER, --executor PATH or --federation FOLDER.")

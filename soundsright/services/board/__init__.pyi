@@ -1,4 +1,5 @@
 from .build import build_site
+from .federation_page import SavedFederation, ShownFederation
 from .server import LiveSite, board_app
 from .status_feed import StatusFeed
 from .status_view import GpuStatus, RoundStatus, RoundWatch
@@ -8,6 +9,8 @@ __all__ = [
     "LiveSite",
     "RoundStatus",
     "RoundWatch",
+    "SavedFederation",
+    "ShownFederation",
     "StatusFeed",
     "board_app",
     "build_site",

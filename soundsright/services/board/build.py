@@ -17,6 +17,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.services.board.federation_page import ShownFederation
 from soundsright.services.board.pages import AudioAccess, ClipAddress, Site
 from soundsright.services.board.places import MAX_SIGNAL_BYTES, places_of
 from soundsright.services.drawing import Page, clips_by_spread, flac_bytes
@@ -44,12 +45,13 @@ def build_site(
     *,
     audio_bytes: int,
     executor: ExecutorHistory | None = None,
+    federation: ShownFederation | None = None,
     valid_signature: ValidSignature | None = None,
 ) -> BuiltSite:
     """Write the site with at most `audio_bytes` of audio to `out`, a new or empty folder or an earlier build.
 
-    The files of an earlier build are replaced. With the rounds of an executor, the site has a page for them. With
-    `valid_signature`, the page of a round shows who signed its record and who replayed it.
+    The files of an earlier build are replaced. With the rounds of an executor, or with a federation, the site has
+    pages for them. With `valid_signature`, the page of a round shows who signed its record and who replayed it.
 
     Raises:
         UsageError: the folder has other files, or cannot be written.
@@ -60,7 +62,11 @@ def build_site(
     with_audio = _write_audio(runs, writer, audio_bytes, notes)
     audio_written = writer.total_bytes
     site = Site(
-        runs, AudioAccess("embedded", frozenset(with_audio)), executor=executor, valid_signature=valid_signature
+        runs,
+        AudioAccess("embedded", frozenset(with_audio)),
+        executor=executor,
+        federation=federation,
+        valid_signature=valid_signature,
     )
     bundles = {f"r/{run.key}/{BUNDLE}": run.bundle for run in runs if run.bundle is not None}
     for path in site.paths():

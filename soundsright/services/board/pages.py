@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from soundsright.services.board.executor_page import shown_executor
+from soundsright.services.board.federation_page import ShownFederation
 from soundsright.services.board.log_line import log_line
 from soundsright.services.board.round_checks import round_checks
 from soundsright.services.drawing import (
@@ -86,8 +87,15 @@ class OtherRound:
     share: float
 
 
+def systems_shown(executor: object | None, federation: object | None) -> tuple[str, ...]:
+    """The names of the systems that have a page."""
+    shown = {"executor": executor, "federation": federation}
+    return tuple(name for name, content in shown.items() if content is not None)
+
+
 class Site:
-    """The pages of some runs. `live` adds a link to the status page, `executor` a page of an executor's rounds.
+    """The pages of some runs. `live` adds a link to the status page, `executor` a page of an executor's rounds, and
+    `federation` the pages of a federation.
 
     With `valid_signature`, the page of a round shows who signed its record and who replayed it.
     """
@@ -99,13 +107,15 @@ class Site:
         *,
         live: bool = False,
         executor: ExecutorHistory | None = None,
+        federation: ShownFederation | None = None,
         valid_signature: ValidSignature | None = None,
     ) -> None:
         self._runs = tuple(runs)
         self._valid_signature = valid_signature
         self._audio = audio
         self._executor = executor
-        self._frame = Frame(live=live, has_executor=executor is not None)
+        self._federation = federation
+        self._frame = Frame(live=live, systems=systems_shown(executor, federation))
         self._ranks: dict[tuple[str, str], PossibleRanks] = {}
 
     @property
@@ -117,6 +127,8 @@ class Site:
         yield from ("index.html", "history.html")
         if self._executor is not None:
             yield "executor/index.html"
+        if self._federation is not None:
+            yield from self._federation.paths()
         yield from (f"assets/{name}" for name in ASSETS)
         for run in self._runs:
             yield f"r/{run.key}/index.html"
@@ -149,6 +161,8 @@ class Site:
                 return self._frame.page(
                     "executor.html.j2", "../", title="Executor", **shown_executor(self._executor)
                 )
+            case ["federation", *rest] if self._federation is not None:
+                return self._federation.page(self._frame, rest)
             case ["assets", name] if name in ASSETS:
                 return asset(name)
             case ["r", key, *rest]:

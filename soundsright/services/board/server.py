@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from soundsright.core.endpoint import client_network
 from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.services.board.emission import shown_emission as shown
-from soundsright.services.board.pages import AudioAccess, Site
+from soundsright.services.board.federation_page import ShownFederation
+from soundsright.services.board.pages import AudioAccess, Site, systems_shown
 from soundsright.services.board.places import places_of
 from soundsright.services.board.record_files import add_record_files
 from soundsright.services.board.status_feed import StatusFeed
@@ -70,8 +71,8 @@ class CachedPage:
 class LiveSite:
     """The site of the runs below `paths`. It checks for new and changed runs at most every two seconds.
 
-    `executor` gives the rounds of an executor as they are now. It returns at once. With `valid_signature`, the page
-    of a round shows who signed its record and who replayed it.
+    `executor` gives the rounds of an executor as they are now, `federation` its pages. Both return at once. With
+    `valid_signature`, the page of a round shows who signed its record and who replayed it.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class LiveSite:
         *,
         live: bool,
         executor: Callable[[], ExecutorHistory] | None = None,
+        federation: Callable[[], ShownFederation] | None = None,
         valid_signature: ValidSignature | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,7 +89,8 @@ class LiveSite:
         self._live = live
         self._executor = executor
         self._valid_signature = valid_signature
-        self.has_executor = executor is not None
+        self._federation = federation
+        self.systems = systems_shown(executor, federation)
         self._now = now
         self._lock = threading.Lock()
         self._checked_at = float("-inf")
@@ -160,7 +163,8 @@ class LiveSite:
             # A folder was moved or deleted while the server runs. Keep the pages that we have.
             return
         history = None if self._executor is None else self._executor()
-        stamp = (history, *((folder, run_stamp(folder)) for folder in folders))
+        federation = None if self._federation is None else self._federation()
+        stamp = (history, federation, *((folder, run_stamp(folder)) for folder in folders))
         if stamp != self._stamp:
             self._stamp = stamp
             self._pages.clear()
@@ -170,6 +174,7 @@ class LiveSite:
                 AudioAccess("file"),
                 live=self._live,
                 executor=history,
+                federation=federation,
                 valid_signature=self._valid_signature,
             )
 
@@ -190,7 +195,7 @@ def board_app(site: LiveSite, feed: StatusFeed | None = None) -> FastAPI:
 
     app = FastAPI(title="SoundsRight leaderboard", docs_url=None, redoc_url=None, openapi_url=None)
     if feed is not None:
-        _add_status(app, feed, Frame(live=True, has_executor=site.has_executor))
+        _add_status(app, feed, Frame(live=True, systems=site.systems))
     _add_files(app, site)
     # Last, because this route matches every address.
     _add_pages(app, site)

@@ -5,6 +5,7 @@ from .figures import competition_plots, entry_plots, history_plots
 from .files import checked_suffix, write_drawing
 from .frame import ASSETS, HEADERS, Frame, Page, asset
 from .media import data_uri, flac_bytes, spectrogram_png
+from .strips import Cell, strip_plot
 from .templates import template_environment
 from .texts import clip_facts, counted, digits, factor, interval_facts, metric_name, set_facts
 
@@ -12,6 +13,7 @@ __all__ = [
     "ASSETS",
     "HEADERS",
     "MAX_SERIES",
+    "Cell",
     "CostPoint",
     "Frame",
     "Interval",
@@ -40,6 +42,7 @@ __all__ = [
     "set_facts",
     "spectrogram_png",
     "stacked",
+    "strip_plot",
     "style_sheet",
     "template_environment",
     "write_drawing",

@@ -7,6 +7,7 @@ choose can never run as code.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -54,16 +55,16 @@ def asset(name: str) -> Page:
 
 
 class Frame:
-    """Renders templates. `live` adds a link to the status page, `has_executor` one to that of an executor."""
+    """Renders templates. `live` adds a link to the status page. `systems` adds one for each, such as `executor`."""
 
-    def __init__(self, *, live: bool = False, has_executor: bool = False) -> None:
+    def __init__(self, *, live: bool = False, systems: Collection[str] = ()) -> None:
         self._live = live
-        self._has_executor = has_executor
+        self._systems = frozenset(systems)
         self._environment = template_environment()
 
     def page(self, template: str, root: str, **values: object) -> Page:
         """The rendered template. `root` is the relative path from the page to the root of the site."""
         text = self._environment.get_template(template).render(
-            root=root, csp=CSP, version=__version__, live=self._live, has_executor=self._has_executor, **values
+            root=root, csp=CSP, version=__version__, live=self._live, systems=self._systems, **values
         )
         return Page(re.sub(r"\n\s*\n+", "\n", text).encode(), _HTML)

@@ -33,9 +33,9 @@ class Scale:
         return self.start_px + (value - self.low) / (self.high - self.low) * (self.end_px - self.start_px)
 
 
-def svg_open(kind: str, height: float, title: str) -> str:
+def svg_open(kind: str, height: float, title: str, *, width: float = WIDTH_PX) -> str:
     """The start of a drawing. `title` is its text alternative."""
-    return f'<svg class="plot {kind}" viewBox="0 0 {WIDTH_PX} {height:g}" role="img" aria-label="{escape(title)}">'
+    return f'<svg class="plot {kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}">'
 
 
 def svg_title(title: str, unit: str) -> str:

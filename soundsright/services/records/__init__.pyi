@@ -28,6 +28,19 @@ from .executor_results import (
     in_order,
     read_executor_rounds,
 )
+from .federation_table import (
+    AUDIO_FOLDER,
+    TABLE_FILE,
+    FederationTable,
+    TableRank,
+    TableRate,
+    TableRow,
+    TableTask,
+    TableTurn,
+    TurnState,
+    read_federation_table,
+    write_federation_table,
+)
 from .feedback import DOCUMENT_SCHEMA, FEEDBACK, Feedback, SignedFeedback, open_feedback, sign_feedback
 from .feedback_store import FeedbackFile, FeedbackStore, SignedFeedbackFile, read_document, read_feedback
 from .fields import SafeName, ShortText
@@ -89,6 +102,7 @@ from .signed import (
 from .versions import scoring_versions
 
 __all__ = [
+    "AUDIO_FOLDER",
     "BUNDLE",
     "DOCUMENT_SCHEMA",
     "EMISSION_STREAM",
@@ -103,6 +117,7 @@ __all__ = [
     "RESULTS_SCHEMA",
     "REVEAL_SCHEMA",
     "ROUND",
+    "TABLE_FILE",
     "UNPROCESSED",
     "WITHHELD",
     "BundleDifference",
@@ -118,6 +133,7 @@ __all__ = [
     "ExecutorHistory",
     "ExecutorRound",
     "Explanation",
+    "FederationTable",
     "Feedback",
     "FeedbackFile",
     "FeedbackStore",
@@ -152,6 +168,12 @@ __all__ = [
     "StorePlace",
     "StoryLine",
     "SystemPayees",
+    "TableRank",
+    "TableRate",
+    "TableRow",
+    "TableTask",
+    "TableTurn",
+    "TurnState",
     "ValidSignature",
     "bundle_bytes",
     "check_audio",
@@ -190,6 +212,7 @@ __all__ = [
     "possible_ranks",
     "read_document",
     "read_executor_rounds",
+    "read_federation_table",
     "read_feedback",
     "read_results",
     "read_runs",
@@ -213,6 +236,7 @@ __all__ = [
     "unpaid_lines",
     "write_bundle",
     "write_committed",
+    "write_federation_table",
     "write_json",
     "write_part",
     "write_record",
