@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import AudioFileError, UsageError
+from soundsright.core.folder_lock import locked
 from soundsright.corpus.encoding import FULL_BAND_HZ, Encoded, Known, encoded_pieces
 from soundsright.corpus.keys import CorpusKey
 from soundsright.corpus.layout import (
     MANIFEST,
     batch_folder,
     is_private_corpus,
-    locked,
     manifest_bound,
     recording_bound,
     write_file,

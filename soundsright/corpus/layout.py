@@ -10,11 +10,9 @@ Every `.bin` file is encrypted. `corpus.json` is written last, so a batch that i
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -167,23 +165,3 @@ def published_through(folder: Path) -> int | None:
             f"{path} is damaged ({error})", 'Restore it, or write {"through": N} with the last round you published.'
         ) from error
     return through
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Only one process at a time changes the corpus.
-
-    Raises:
-        UsageError: another process does.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"Another process is changing {folder}", "Wait until it has ended, then run the command again."
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)

@@ -14,11 +14,11 @@ from typing import Any
 
 from soundsright.core.content import sha256_of_file
 from soundsright.core.errors import UsageError
+from soundsright.core.folder_lock import locked
 from soundsright.corpus.layout import (
     MAX_STATEMENT_BYTES,
     PUBLISHED,
     lines_of,
-    locked,
     published_through,
     read_bounded,
     write_file,

@@ -19,6 +19,7 @@ from typing import Any
 
 from soundsright.core.content import content_hash, sha256_of_file
 from soundsright.core.errors import UsageError
+from soundsright.core.folder_lock import locked
 from soundsright.core.zip_faults import ZIP_FAULTS
 from soundsright.corpus.cards import KeyCard, read_card_secret
 from soundsright.corpus.checking import check_private
@@ -32,7 +33,6 @@ from soundsright.corpus.layout import (
     batch_folder,
     is_private_corpus,
     is_sealed_name,
-    locked,
     read_statement,
     write_json,
 )

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from soundsright.adapters.peers import Hotkey, new_hotkey, valid_signature
 from soundsright.cli.commands.replay import command
+from soundsright.cli.main import cli, run
 from soundsright.core.errors import BundleRefused, UsageError
+from soundsright.core.folder_lock import locked
 from soundsright.services.records import open_document
 from soundsright.services.replay import REPLAY
-from tests.services.replay.bundled import Bundled
+from soundsright.services.replay.scoring import score_stored
+from soundsright.testing import InlinePool
+from tests.services.replay.bundled import CLIPS, MODELS, Bundled
 from tests.services.replay.test_depths import with_one_score
 from tests.services.rounds.subnet import COMPETITION
 
@@ -22,6 +27,11 @@ BLOCK = "0x" + "5d" * 32
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Bundled:
     return Bundled(tmp_path_factory.mktemp("world") / "round")
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_FOLDER", str(tmp_path / "state"))
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +132,67 @@ def test_the_attestation_of_a_lie_names_the_difference(world: Bundled, tmp_path:
     assert opened.signer == Hotkey.read(tmp_path / "wallets/stranger/hotkeys/default").address
     assert (opened.facts["depth"], opened.facts["same"]) == ("decide", False)
     assert opened.facts["difference"]["competition"] == COMPETITION.id
+
+
+def test_a_replay_says_how_deep_it_looked_and_what_a_deeper_one_adds(honest: str) -> None:
+    lines = replay(honest)[1].output.splitlines()
+    assert "Depth      decisions and weights, from the recorded scores. The audio was not looked at." in lines
+    (deeper,) = [line for line in lines if line.startswith("Deeper")]
+    assert "--score computes the scores from the audio. --run also runs the models" in deeper
+    lines = replay(honest, "--score", "--workers", "1")[1].output.splitlines()
+    assert "No model was run." in lines[2]
+    assert lines[3] == "Deeper     --run also fetches the models and runs them on the redrawn sets."
+
+
+class Stops:
+    """Scores results until Ctrl-C comes at one of them, and counts."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.scored = 0
+
+    def __call__(self, *arguments: Any) -> dict[str, float]:
+        if self.scored == self.at:
+            raise KeyboardInterrupt
+        self.scored += 1
+        return score_stored(*arguments)
+
+
+def stoppable(monkeypatch: pytest.MonkeyPatch, at: int) -> Stops:
+    stops = Stops(at)
+    monkeypatch.setattr(
+        "soundsright.adapters.machine.ProcessPool", lambda *_a, **_k: InlinePool({score_stored: stops})
+    )
+    return stops
+
+
+def test_scoring_continues_after_ctrl_c_with_the_same_command(
+    honest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["replay", honest, "--unsigned-ok", "--score", "--state-folder", str(tmp_path / "state")]
+    stoppable(monkeypatch, 3)
+    monkeypatch.setattr("soundsright.services.replay.scoring._AT_ONCE", 1)
+    assert run(cli, arguments) == 130
+    (folder,) = (tmp_path / "state" / "replays").iterdir()
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"Stopped. What was computed is kept in {folder}. To continue, run the same command again."
+    )
+    rest = stoppable(monkeypatch, 99)
+    assert run(cli, arguments) == 0
+    total = (len(MODELS) + 1) * CLIPS
+    assert f"Checked    {total} scores computed again" in capsys.readouterr().out
+    assert rest.scored == total - 3
+    assert not folder.exists()
+    with_all = stoppable(monkeypatch, 99)
+    assert run(cli, arguments) == 0
+    assert with_all.scored == total, "a replay that ended leaves nothing for the next one"
+
+
+def test_two_replays_do_not_share_a_folder(
+    honest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stoppable(monkeypatch, 99)
+    with locked(tmp_path):
+        assert run(cli, ["replay", honest, "--unsigned-ok", "--score", "--work", str(tmp_path)]) == 2
+    assert "Another process is changing" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

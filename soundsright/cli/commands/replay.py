@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,12 @@ import click
 
 from soundsright.cli.shared.options import ANY_PATH, FILE, FOLDER, corpus_option, env_file_option, grouped, option
 from soundsright.cli.shared.replaying import (
+    Deeper,
     Kept,
     RunChoice,
     Sampling,
     and_unchecked,
-    merged,
-    ran,
-    scored,
-    wanted_pairs,
+    checked_deeper,
 )
 from soundsright.cli.shared.round_bundles import check_signer
 from soundsright.cli.shared.sandboxes import sandbox_options
@@ -35,7 +33,17 @@ DIFFERENT = 3
 """The exit code of a replay that found a difference."""
 UNCHECKED = 1
 """The exit code of a replay that could check nothing of the depth that was asked for."""
-_SETTINGS = ("soundsright_hub", "hf_endpoint", "wallet", "hotkey", "wallet_path")
+_DEPTHS = {
+    "decide": "decisions and weights, from the recorded scores. The audio was not looked at.",
+    "score": "scores, decisions and weights, from the audio of the bundle. No model was run.",
+    "run": "answers, scores, decisions and weights, from the models and the recordings.",
+}
+_DEEPER = {
+    "decide": "--score computes the scores from the audio. --run also runs the models on the redrawn sets.",
+    "score": "--run also fetches the models and runs them on the redrawn sets.",
+}
+"""The part of a round that each deeper replay adds."""
+_SETTINGS = ("state_folder", "soundsright_hub", "hf_endpoint", "wallet", "hotkey", "wallet_path")
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,10 @@ class _Signed:
     "run",
     corpus_option,
     option(
-        "--work", type=FOLDER, help="Folder for the models, sets and answers of --run. [default: a temporary one]"
+        "--work",
+        type=FOLDER,
+        help="Folder for what is computed. A replay that was stopped continues there. "
+        "[default: one in STATE_FOLDER/replays, which is removed when the replay ends]",
     ),
 )
 @sandbox_options
@@ -116,10 +127,11 @@ def command(
 
     A replay runs the code that decided the round, under the round's own rules. It exits with 0 if everything
     that it checked is the same, with 1 if it could check nothing of that depth, and with 3 at the first difference,
-    which it names. It lists as unchecked what the bundle withholds.
+    which it names. It lists as unchecked what the bundle withholds. After Ctrl-C, the same command continues.
     """
     from soundsright.adapters.peers import Hotkey, valid_signature
     from soundsright.services.records import check_bundle, open_bundle
+    from soundsright.services.replay import ON_RECORD, decided_again
     from soundsright.services.self_check import check_machine
 
     _check_options(depth, sampling, kept)
@@ -129,15 +141,11 @@ def command(
     with open_bundle(path, valid_signature=valid_signature) as bundle:
         check_signer(bundle.opened, signed.signer, unsigned_ok=signed.unsigned_ok)
         check_bundle(bundle)
-        report = _report(
-            bundle,
-            depth,
-            sampling,
-            kept,
-            workers,
-            env_file,
-            lambda pairs: ran(bundle, pairs, run, sandbox, settings, workers),
-        )
+        if depth == "decide":
+            report = and_unchecked(decided_again(bundle), ON_RECORD)
+        else:
+            chosen = Deeper(depth == "run", sampling, kept, run, sandbox, settings, workers, env_file)
+            report = checked_deeper(bundle, chosen)
         for line in _lines(bundle, report):
             click.echo(line)
         if account is not None and attestation is not None:
@@ -167,33 +175,14 @@ def _check_options(depth: str, sampling: Sampling, kept: Kept) -> None:
         raise UsageError("--resume needs --checked", "Name the file of the replay that was stopped.")
 
 
-def _report(
-    bundle: RoundBundle,
-    depth: str,
-    sampling: Sampling,
-    kept: Kept,
-    workers: int,
-    env_file: Path | None,
-    run: Callable[[Any], ReplayReport],
-) -> ReplayReport:
-    """The report of all depths up to `depth`. It ends with the first difference."""
-    from soundsright.services.replay import ON_RECORD, decided_again
-
-    report = decided_again(bundle)
-    if depth == "decide" or not report.is_same:
-        return and_unchecked(report, ON_RECORD)
-    wanted = wanted_pairs(bundle, sampling, env_file)
-    report = scored(bundle, report, wanted, kept, workers)
-    if depth == "run" and report.is_same:
-        report = merged(report, run(wanted.chosen))
-    return report
-
-
 def _lines(bundle: RoundBundle, report: ReplayReport) -> Iterator[str]:
     """The report, one line for each part."""
     document = bundle.document
     yield f"Round      {document.round.id}, document {bundle.opened.sha256}"
     yield f"Rules      {printable(document.ruleset.name)} {document.ruleset.digest[:12]}"
+    yield f"Depth      {_DEPTHS[report.depth.value]}"
+    if report.is_same and report.depth.value in _DEEPER:
+        yield f"Deeper     {_DEEPER[report.depth.value]}"
     for what, number in report.checked.items():
         yield f"Checked    {number} {what}"
     if report.sample is not None:

@@ -12,10 +12,12 @@ class ProgressLine:
     """A context manager that shows how many items are done. Without a terminal, it shows nothing.
 
     `form` is the text of the line, with the fields `done` and `total`, and `left` for the time that is left.
+    `known` items were done before, so they say nothing about the pace.
     """
 
-    def __init__(self, form: str) -> None:
+    def __init__(self, form: str, *, known: int = 0) -> None:
         self._form = form
+        self._known = known
         self._shown = sys.stderr.isatty()
         self._started_s = time.monotonic()
         self._width = 0
@@ -24,12 +26,12 @@ class ProgressLine:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._shown:
+        if self._width:
             click.echo("", err=True)
 
     def __call__(self, done: int, total: int) -> None:
         if self._shown:
-            left = time_left(time.monotonic() - self._started_s, done, total)
+            left = time_left(time.monotonic() - self._started_s, done - self._known, total - self._known)
             line = self._form.format(done=done, total=total, left=left)
             # Spaces remove the end of a longer line.
             click.echo("\r" + line.ljust(self._width), nl=False, err=True)

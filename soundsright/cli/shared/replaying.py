@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -14,11 +13,14 @@ from soundsright.cli.shared.stopping import resumable
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from soundsright.cli.shared.replay_folder import ReplayFolder
     from soundsright.config import Settings
     from soundsright.library import SandboxChoice
     from soundsright.services.records import RoundBundle
-    from soundsright.services.replay import CheckedScore, ReplayReport, Sample, ScoredPair
+    from soundsright.services.replay import CheckedScore, KeptWork, ReplayReport, Sample, ScoredPair
     from soundsright.services.rounds import Unchecked
+
+_LISTENED = "Listened to {done} of {total} answers for copies and signs of tuning, {left} left"
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,47 @@ class RunChoice:
 
 
 @dataclass(frozen=True)
+class Deeper:
+    """The options of a replay that scores the audio again and, with `run`, runs the models too."""
+
+    run: bool
+    sampling: Sampling
+    kept: Kept
+    sources: RunChoice
+    sandbox: SandboxChoice
+    settings: Settings
+    workers: int
+    env_file: Path | None
+
+
+@dataclass(frozen=True)
 class WantedPairs:
     """All results of a round, those to check, and the sample that they are, or None."""
 
     every: Sequence[ScoredPair]
     chosen: Sequence[ScoredPair]
     sample: Sample | None
+
+
+def checked_deeper(bundle: RoundBundle, chosen: Deeper) -> ReplayReport:
+    """Decide the round again, then score it and run it as chosen. The report ends with the first difference.
+
+    What is computed is kept until the replay ends, so that it continues after Ctrl-C.
+    """
+    from soundsright.cli.shared.replay_folder import replay_folder
+    from soundsright.services.replay import ON_RECORD, decided_again
+
+    report = decided_again(bundle)
+    if not report.is_same:
+        return and_unchecked(report, ON_RECORD)
+    wanted = wanted_pairs(bundle, chosen.sampling, chosen.env_file)
+    again = "again" if chosen.kept.checked is None else "with --resume"
+    state_folder = chosen.settings.folder
+    with replay_folder(chosen.sources.work, state_folder, bundle.opened.sha256, again) as folder:
+        report = scored(bundle, report, wanted, chosen.kept, chosen.workers, folder.kept)
+        if chosen.run and report.is_same:
+            report = merged(report, ran(bundle, wanted.chosen, chosen, folder))
+    return report
 
 
 def wanted_pairs(bundle: RoundBundle, sampling: Sampling, env_file: Path | None) -> WantedPairs:
@@ -81,11 +118,16 @@ def wanted_pairs(bundle: RoundBundle, sampling: Sampling, env_file: Path | None)
 
 
 def scored(
-    bundle: RoundBundle, decided: ReplayReport, wanted: WantedPairs, kept: Kept, workers: int
+    bundle: RoundBundle,
+    decided: ReplayReport,
+    wanted: WantedPairs,
+    checked: Kept,
+    workers: int,
+    work: KeptWork,
 ) -> ReplayReport:
     """The report of scoring the results again, and of deciding again with what the audio says.
 
-    `decided` is the report of deciding the round from its record.
+    `decided` is the report of deciding the round from its record. `work` has what a stopped replay computed.
     """
     from soundsright.adapters.machine import ProcessPool
     from soundsright.adapters.sandboxes import usable_cpus
@@ -95,31 +137,29 @@ def scored(
 
     check_packages(("numba", "pesq", "psutil"))
     with (
-        _checked_file(bundle, kept) as (earlier, keep),
+        _checked_file(bundle, checked, work) as (earlier, keep),
         closing(ProcessPool(workers or len(usable_cpus()), warm_up=warm_up)) as pool,
-        ProgressLine("Scored {done} of {total} results, {left} left") as progress,
     ):
-        clips = clips_again(bundle, wanted.chosen)
+        with ProgressLine("Looked at {done} of {total} clips, {left} left") as progress:
+            clips = clips_again(bundle, wanted.chosen, progress)
         if not clips.is_same:
             return merged(and_unchecked(decided, ON_RECORD), clips, wanted.sample)
-        scores = scored_again(bundle, wanted.chosen, pool, earlier=earlier, keep=keep, progress=progress)
+        known = sum(pair.key in earlier for pair in wanted.chosen)
+        with ProgressLine("Scored {done} of {total} results, {left} left", known=known) as progress:
+            scores = scored_again(bundle, wanted.chosen, pool, earlier=earlier, keep=keep, progress=progress)
         report = merged(clips, scores)
         if not report.is_same:
             return merged(and_unchecked(decided, ON_RECORD), report, wanted.sample)
-        audio = listening(bundle, wanted.every, pool, sampled=wanted.sample is not None)
-        again = decided if audio.heard is None else decided_again(bundle, audio.heard)
+        with ProgressLine(_LISTENED, known=len(work.signs)) as progress:
+            audio = listening(
+                bundle, wanted.every, pool, sampled=wanted.sample is not None, kept=work, progress=progress
+            )
+            again = decided if audio.heard is None else decided_again(bundle, audio.heard)
         return merged(and_unchecked(again, *audio.unchecked), report, wanted.sample)
 
 
-def ran(
-    bundle: RoundBundle,
-    pairs: Sequence[ScoredPair],
-    choice: RunChoice,
-    sandbox: SandboxChoice,
-    settings: Settings,
-    workers: int,
-) -> ReplayReport:
-    """The report of running the models again."""
+def ran(bundle: RoundBundle, pairs: Sequence[ScoredPair], chosen: Deeper, work: ReplayFolder) -> ReplayReport:
+    """The report of running the models again, in the folder of the replay."""
     from soundsright.adapters.machine import ProcessPool
     from soundsright.adapters.sandboxes import usable_cpus
     from soundsright.cli.shared.opening import opened_hub
@@ -127,17 +167,16 @@ def ran(
     from soundsright.core.material import Material
     from soundsright.services.replay import RunPorts, run_again
 
-    number = workers or len(usable_cpus())
+    number, folder = chosen.workers or len(usable_cpus()), work.path
     with (
-        _work_folder(choice.work) as folder,
         closing(ProcessPool(number)) as pool,
-        ProgressLine("Ran {done} of {total} results, {left} left") as progress,
+        ProgressLine("Ran {done} of {total} results, {left} left", known=work.kept.answers) as progress,
     ):
         runner = chosen_sandbox(
-            sandbox, local=False, round_id=f"replay-{bundle.document.round.id}", kept_out=[folder]
+            chosen.sandbox, local=False, round_id=f"replay-{bundle.document.round.id}", kept_out=[folder]
         )
-        hub = opened_hub(settings.model_copy(update={"state_folder": folder}))
-        ports = RunPorts(hub, runner, pool, Material(choice.corpus), folder, number, progress)
+        hub = opened_hub(chosen.settings.model_copy(update={"state_folder": folder}))
+        ports = RunPorts(hub, runner, pool, Material(chosen.sources.corpus), folder, number, progress, work.kept)
         try:
             return run_again(bundle, pairs, ports)
         except KeyboardInterrupt:
@@ -163,28 +202,14 @@ def and_unchecked(report: ReplayReport, *parts: Unchecked) -> ReplayReport:
 
 
 @contextmanager
-def _work_folder(work: Path | None) -> Iterator[Path]:
-    """The folder for models, sets and answers. Without a name it is a temporary one."""
-    if work is None:
-        with tempfile.TemporaryDirectory(prefix="soundsright-replay-") as folder:
-            yield Path(folder)
-        return
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--work {work} cannot be made ({error.strerror})", "Give another folder.") from error
-    yield work.resolve()
-
-
-@contextmanager
 def _checked_file(
-    bundle: RoundBundle, kept: Kept
+    bundle: RoundBundle, kept: Kept, work: KeptWork
 ) -> Iterator[tuple[Mapping[Any, CheckedScore], Callable[[CheckedScore], None]]]:
-    """The results of an earlier replay, and a function that keeps a new one."""
+    """The results of an earlier replay, and a function that keeps a new one: in --checked, or in `work`."""
     from soundsright.services.replay import line_of, read_checked, start_file
 
     if kept.checked is None:
-        yield {}, lambda _checked: None
+        yield work.scores, work.add_score
         return
     path = kept.checked
     if path.exists() and not kept.resume:

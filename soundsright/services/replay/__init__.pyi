@@ -1,12 +1,14 @@
+from .answering import RunPorts
 from .attestation import REPLAY, attestation_facts
 from .attestations import Attestation, FoundAttestations, open_attestation, read_attestations
 from .bundle_audio import ON_RECORD, Listening, listening
 from .clips import clips_again
 from .deciding import decided_again, record_of_bundle
+from .keeping import KeptWork
 from .matching import LEAST_AGREEMENT_DB
 from .plan import BLOCKS_AFTER, SampleBlock, ScoredPair, pairs_of, sample_block, sampled
 from .report import Depth, ReplayReport, Sample
-from .running import RunPorts, run_again
+from .running import run_again
 from .scoring import CheckedScore, line_of, read_checked, scored_again, start_file
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "CheckedScore",
     "Depth",
     "FoundAttestations",
+    "KeptWork",
     "Listening",
     "ReplayReport",
     "RunPorts",

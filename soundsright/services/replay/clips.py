@@ -6,7 +6,7 @@ is signed too: once the recipe and the audio are disclosed, both are proved. Bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from soundsright.core.audio import digest_of_signals
@@ -21,8 +21,14 @@ CLIPS = "clips with the audio of their digest"
 DISCLOSED = "of them disclosed after the round"
 
 
-def clips_again(bundle: RoundBundle, pairs: Sequence[ScoredPair]) -> ReplayReport:
+def clips_again(
+    bundle: RoundBundle,
+    pairs: Sequence[ScoredPair],
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> ReplayReport:
     """Compute the digest of each clip among the results from its audio, and find the first difference.
+
+    `progress` gets the number of clips that were looked at, and the number of all.
 
     Raises:
         BundleRefused: audio, or a disclosed recipe, is damaged or other than was signed.
@@ -36,7 +42,9 @@ def clips_again(bundle: RoundBundle, pairs: Sequence[ScoredPair]) -> ReplayRepor
     proved = later = 0
     unchecked: list[tuple[str, str]] = []
     difference: Difference | None = None
-    for key, pair in sorted({(pair.line.competition, pair.line.id): pair for pair in pairs}.items()):
+    clips = sorted({(pair.line.competition, pair.line.id): pair for pair in pairs}.items())
+    for number, (key, pair) in enumerate(clips, 1):
+        progress(number, len(clips))
         if not (bundle.has_audio(pair.clean) and bundle.has_audio(pair.degraded)):
             withheld = pair.line.recipe.is_hidden and key not in disclosed
             why = WITHHELD if withheld else "The bundle has no audio of it."

@@ -10,23 +10,21 @@ Levels are in dB.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from soundsright.core.audio import Audio, Samples, on_pcm16_grid
+from soundsright.core.audio import digest_of_signals
 from soundsright.core.competition import Competition
-from soundsright.core.errors import EntryRefused, HubUnavailable, ModelFault, UsageError
+from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, UsageError
 from soundsright.core.fetch_limits import FetchLimits
-from soundsright.core.material import Material
-from soundsright.core.ports import Answer, ModelHub, Pool, Runner
 from soundsright.core.results import Failure
 from soundsright.core.schedule import seed_of_round
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.records import RoundBundle
+from soundsright.services.replay.answering import GivenAnswers, RunPorts
 from soundsright.services.replay.clips import set_of_bundle
 from soundsright.services.replay.deciding import UNPROCESSED, record_of_bundle
+from soundsright.services.replay.keeping import KeptWork
 from soundsright.services.replay.matching import LEAST_AGREEMENT_DB, match_of
 from soundsright.services.replay.plan import ScoredPair
 from soundsright.services.replay.report import ANSWERS, Depth, ReplayReport, counted
@@ -36,30 +34,13 @@ from soundsright.services.rounds import (
     Difference,
     RecordedRound,
     SetRequest,
-    batches_of,
     finish_set,
     material_digest,
-    read_wav,
     start_set,
     steps,
-    write_wav,
 )
 
-MAX_FAILED_BATCHES = 2
 _PRIVATE = "The recordings are private, so the set cannot be drawn."
-
-
-@dataclass(frozen=True)
-class RunPorts:
-    """The ports that a replay needs to run models. `folder` receives the sets and the answers."""
-
-    hub: ModelHub
-    sandbox: Runner
-    pool: Pool
-    material: Material
-    folder: Path
-    workers: int = 1
-    progress: Callable[[int, int], None] = lambda _done, _total: None
 
 
 @dataclass
@@ -71,6 +52,20 @@ class _Findings:
     difference: Difference | None = None
     unchecked: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Shown:
+    """The progress that is shown: `done` of `total` results."""
+
+    show: Callable[[int, int], None]
+    total: int
+    done: int = -1
+
+    def __call__(self, done: int) -> None:
+        if done != self.done:
+            self.done = done
+            self.show(done, self.total)
 
 
 @dataclass(frozen=True)
@@ -92,15 +87,18 @@ def run_again(bundle: RoundBundle, pairs: Sequence[ScoredPair], ports: RunPorts)
     """
     record = record_of_bundle(bundle)
     findings = _Findings()
+    own = [_wanted(record, competition, pairs) for competition in record.round_plan.rules.competitions]
+    shown = _Shown(ports.progress, sum(len(each.pairs) for wanted in own for each in wanted))
     done = 0
-    for competition in record.round_plan.rules.competitions:
-        wanted = _wanted(record, competition, pairs)
+    shown(done)
+    for competition, wanted in zip(record.round_plan.rules.competitions, own, strict=True):
         clips = _redrawn(bundle, record, competition, ports, findings) if wanted else None
-        for each in wanted if clips is not None else ():
-            assert clips is not None
-            _check_entry(bundle, record, each, clips, ports, findings)
+        for each in wanted:
+            if clips is not None:
+                before = done
+                _check_entry(bundle, record, each, clips, ports, findings, lambda now, b=before: shown(b + now))
             done += len(each.pairs)
-            ports.progress(done, len(pairs))
+            shown(done)
             if findings.difference is not None:
                 return _report(findings)
     return _report(findings)
@@ -153,8 +151,34 @@ def _redrawn(
         None,
         plan.values,
     )
-    clips = finish_set(request, start_set(request, ports.pool, jobs=ports.workers))
+    clips = _drawn_before(record, request, ports.kept)
+    if clips is None:
+        clips = finish_set(request, start_set(request, ports.pool, jobs=ports.workers))
+        if ports.kept is not None:
+            ports.kept.add_set(name)
     return _same_set(bundle, clips, findings)
+
+
+def _drawn_before(record: RecordedRound, request: SetRequest, kept: KeptWork | None) -> ClipSet | None:
+    """The set that a replay drew before it was stopped; None if it is not whole, or not the signed one."""
+    name = request.competition.id
+    if kept is None or not kept.has_set(name):
+        return None
+    digests = dict(record.sets[name].digests)
+    if set(digests) != {f"{number:06d}" for number in range(request.count)}:
+        return None
+    durations_s: dict[str, float] = {}
+    recipes = {clip: dict(recipe) for clip, recipe in record.sets[name].recipes.items()}
+    clips = ClipSet(request.competition, request.seed, request.folder, digests, recipes, durations_s)
+    for clip in clips.clip_ids:
+        try:
+            clean, degraded = clips.clean(clip), clips.degraded(clip).audio
+        except InfrastructureFault:
+            return None
+        if digest_of_signals(clip, clean, degraded) != digests[clip]:
+            return None
+        durations_s[clip] = clean.duration_s
+    return clips
 
 
 def _seed(record: RecordedRound, competition_id: str) -> int:
@@ -196,14 +220,21 @@ def _check_entry(
     clips: ClipSet,
     ports: RunPorts,
     findings: _Findings,
+    show: Callable[[int], None],
 ) -> None:
-    """Run one entry's model, a second time on the clips that it answered differently, and compare."""
+    """Run one entry's model, a second time on the clips that it answered differently, and compare.
+
+    `show` gets the number of results that were computed.
+    """
     name, hotkey = wanted.submission.competition.id, wanted.submission.hotkey
     model = _fetched(record, wanted, ports, findings)
     if model is None:
         return
-    first = _Answers(record, model, clips, ports, ports.folder / "answers" / "1" / wanted.submission.entry_id)
-    answers = dict(first.to(_asked(record, wanted)))
+    first = GivenAnswers(record, model, clips, ports, 1)
+    answers: dict[str, str | Failure] = {}
+    for clip_id, answer in first.to(_asked(record, wanted)):
+        answers[clip_id] = answer
+        show(sum(pair.line.id in answers for pair in wanted.pairs))
     other = []
     for pair in wanted.pairs:
         recorded, own = _recorded(pair), answers[pair.line.id]
@@ -221,7 +252,7 @@ def _check_entry(
             return
     if not other:
         return
-    again = _Answers(record, model, clips, ports, ports.folder / "answers" / "2" / wanted.submission.entry_id)
+    again = GivenAnswers(record, model, clips, ports, 2)
     repeated = dict(again.to(tuple(sorted(pair.line.id for pair in other))))
     unsteady = {clip_id for clip_id, answer in repeated.items() if _text(answer) != _text(answers[clip_id])}
     if unsteady:
@@ -279,8 +310,8 @@ def _check_agreement(
     wanted: _Wanted,
     other: Sequence[ScoredPair],
     clips: ClipSet,
-    answers: _Answers,
-    second: Mapping[str, _Answers],
+    answers: GivenAnswers,
+    second: Mapping[str, GivenAnswers],
     findings: _Findings,
 ) -> None:
     """Compare the answers that have another digest, each with its recorded audio.
@@ -313,50 +344,3 @@ def _check_agreement(
             f"{name}: {len(levels)} answers of {hotkey} differ in bits and agree to {min(levels):.1f} dB or more "
             f"(at least {LEAST_AGREEMENT_DB:g} dB are needed on each clip)."
         )
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """The answers of one model, run once. They are kept as 16-bit WAV in `folder`."""
-
-    record: RecordedRound
-    model: FetchedModel
-    clips: ClipSet
-    ports: RunPorts
-    folder: Path
-
-    def path(self, clip_id: str) -> Path:
-        return self.folder / f"{clip_id}.wav"
-
-    def samples(self, clip_id: str) -> Samples:
-        """The answer to a clip that the model answered."""
-        return read_wav(self.path(clip_id)).samples
-
-    def to(self, clip_ids: tuple[str, ...]) -> Iterator[tuple[str, str | Failure]]:
-        """The SHA-256 of the answer to each clip, or its failure, in batches of the size that the round used.
-
-        As in the round, a model that fails is started again, and given up after `MAX_FAILED_BATCHES` batches.
-        """
-        plan = self.record.round_plan
-        self.folder.mkdir(parents=True, exist_ok=True)
-        batches = list(batches_of(clip_ids, self.clips.durations_s, plan.batch_audio_s))
-        failures: list[Failure] = []
-        while batches and len(failures) < MAX_FAILED_BATCHES:
-            try:
-                with self.ports.sandbox.run(self.model, limits=plan.sandbox_limits) as running:
-                    while batches:
-                        for answer in running.enhance([self.clips.degraded(clip_id) for clip_id in batches[0]]):
-                            yield answer.clip_id, self._kept(answer)
-                        del batches[0]
-            except ModelFault as fault:
-                failures.append(Failure(fault.code, str(fault)))
-                yield from ((clip_id, failures[-1]) for clip_id in batches.pop(0))
-        for batch in batches:
-            yield from ((clip_id, failures[-1]) for clip_id in batch)
-
-    def _kept(self, answer: Answer) -> str | Failure:
-        audio = answer.audio
-        if audio is None:
-            return answer.failure or Failure("", "")
-        write_wav(self.path(answer.clip_id), Audio(on_pcm16_grid(audio.samples), audio.sample_rate_hz))
-        return hashlib.sha256(self.path(answer.clip_id).read_bytes()).hexdigest()

@@ -20,6 +20,7 @@ from .corpus_check import public_competitions
 from .enhanced_clips import EnhancedClips
 from .evaluator import batches_of
 from .faults import UNSCORABLE, Cancelled, EntryStuck, ProgramFault, unexpected_errors_as_stuck
+from .fingerprints import PROBE_CLIPS
 from .hiding import PRIVATE_FOLDER, make_private, recipe_sha256, shown_line, signal_sha256
 from .job_results import result_of
 from .opening import (
@@ -55,6 +56,7 @@ __all__ = [
     "DECIDED_DECIMALS",
     "LONGEST_CLIP_S",
     "PRIVATE_FOLDER",
+    "PROBE_CLIPS",
     "UNSCORABLE",
     "BegunRound",
     "Cancelled",
