@@ -15,6 +15,7 @@ from soundsright.core.errors import UsageError
 if TYPE_CHECKING:
     from soundsright.cli.shared.replay_folder import ReplayFolder
     from soundsright.config import Settings
+    from soundsright.core.ports import ModelHub, Runner
     from soundsright.library import SandboxChoice
     from soundsright.services.records import RoundBundle
     from soundsright.services.replay import CheckedScore, KeptWork, ReplayReport, Sample, ScoredPair
@@ -87,10 +88,29 @@ def checked_deeper(bundle: RoundBundle, chosen: Deeper) -> ReplayReport:
     again = "again" if chosen.kept.checked is None else "with --resume"
     state_folder = chosen.settings.folder
     with replay_folder(chosen.sources.work, state_folder, bundle.opened.sha256, again) as folder:
+        # Wrong options show before the hours of scoring.
+        models = _models(bundle, chosen, folder.path) if chosen.run else None
         report = scored(bundle, report, wanted, chosen.kept, chosen.workers, folder.kept)
-        if chosen.run and report.is_same:
-            report = merged(report, ran(bundle, wanted.chosen, chosen, folder))
+        if models is not None and report.is_same:
+            report = merged(report, ran(bundle, wanted.chosen, chosen, folder, models))
     return report
+
+
+@dataclass(frozen=True)
+class _Models:
+    """The source of the models of a round, and the sandbox in which they run."""
+
+    hub: ModelHub
+    runner: Runner
+
+
+def _models(bundle: RoundBundle, chosen: Deeper, folder: Path) -> _Models:
+    from soundsright.cli.shared.opening import opened_hub
+    from soundsright.cli.shared.sandboxes import chosen_sandbox
+
+    round_id = f"replay-{bundle.document.round.id}"
+    runner = chosen_sandbox(chosen.sandbox, local=False, round_id=round_id, kept_out=[folder])
+    return _Models(opened_hub(chosen.settings.model_copy(update={"state_folder": folder})), runner)
 
 
 def wanted_pairs(bundle: RoundBundle, sampling: Sampling, env_file: Path | None) -> WantedPairs:
@@ -158,29 +178,26 @@ def scored(
         return merged(and_unchecked(again, *audio.unchecked), report, wanted.sample)
 
 
-def ran(bundle: RoundBundle, pairs: Sequence[ScoredPair], chosen: Deeper, work: ReplayFolder) -> ReplayReport:
+def ran(
+    bundle: RoundBundle, pairs: Sequence[ScoredPair], chosen: Deeper, work: ReplayFolder, models: _Models
+) -> ReplayReport:
     """The report of running the models again, in the folder of the replay."""
     from soundsright.adapters.machine import ProcessPool
     from soundsright.adapters.sandboxes import usable_cpus
-    from soundsright.cli.shared.opening import opened_hub
-    from soundsright.cli.shared.sandboxes import chosen_sandbox
     from soundsright.core.material import Material
     from soundsright.services.replay import RunPorts, run_again
 
-    number, folder = chosen.workers or len(usable_cpus()), work.path
+    number = chosen.workers or len(usable_cpus())
     with (
         closing(ProcessPool(number)) as pool,
         ProgressLine("Ran {done} of {total} results, {left} left", known=work.kept.answers) as progress,
     ):
-        runner = chosen_sandbox(
-            chosen.sandbox, local=False, round_id=f"replay-{bundle.document.round.id}", kept_out=[folder]
-        )
-        hub = opened_hub(chosen.settings.model_copy(update={"state_folder": folder}))
-        ports = RunPorts(hub, runner, pool, Material(chosen.sources.corpus), folder, number, progress, work.kept)
+        material = Material(chosen.sources.corpus)
+        ports = RunPorts(models.hub, models.runner, pool, material, work.path, number, progress, work.kept)
         try:
             return run_again(bundle, pairs, ports)
         except KeyboardInterrupt:
-            runner.stop()
+            models.runner.stop()
             raise
 
 

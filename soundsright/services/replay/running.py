@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from soundsright.core.audio import digest_of_signals
 from soundsright.core.competition import Competition
@@ -62,10 +63,10 @@ class _Shown:
     total: int
     done: int = -1
 
-    def __call__(self, done: int) -> None:
-        if done != self.done:
-            self.done = done
-            self.show(done, self.total)
+    def __call__(self, done: int, before: int = 0) -> None:
+        if before + done != self.done:
+            self.done = before + done
+            self.show(self.done, self.total)
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,7 @@ def run_again(bundle: RoundBundle, pairs: Sequence[ScoredPair], ports: RunPorts)
         clips = _redrawn(bundle, record, competition, ports, findings) if wanted else None
         for each in wanted:
             if clips is not None:
-                before = done
-                _check_entry(bundle, record, each, clips, ports, findings, lambda now, b=before: shown(b + now))
+                _check_entry(bundle, record, each, clips, ports, findings, partial(shown, before=done))
             done += len(each.pairs)
             shown(done)
             if findings.difference is not None:
