@@ -1,4 +1,4 @@
-"""Writes data sets and the metadata of model cards to the Hugging Face Hub, or to a server with the same API.
+"""Writes models, data sets and metadata of model cards to the Hugging Face Hub, or a server with the same API.
 
 Sizes are in bytes. The token is sent to the endpoint only, and no message contains it.
 """
@@ -35,6 +35,20 @@ class HubPush:
 
         disable_progress_bars()
         self._api = library.HfApi(endpoint=self.endpoint, token=token)
+
+    def model(self, name: str, folder: Path, *, message: str, private: bool = False) -> str:
+        """Replace the files of the model `name` by those of the folder, and return the revision, 40 hex digits.
+
+        Raises:
+            UsageError: the name is not valid, or the token may not write there.
+            HubUnavailable: the hub does not answer, or fails.
+        """
+        with _errors_of_library(name):
+            self._api.create_repo(name, private=private, exist_ok=True)
+            commit = self._api.upload_folder(
+                repo_id=name, folder_path=folder, delete_patterns="*", commit_message=message
+            )
+        return str(commit.oid)
 
     def dataset(self, name: str, folder: Path, *, message: str, private: bool = False) -> str:
         """Replace the files of the data set `name` by those of the folder, and return the URL of the commit.

@@ -55,8 +55,7 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     competition, model = settings.entry()
     health = Health(SystemClock())
     with opened_service(settings) as (account, chain):
-        entry, is_public = _entry(settings, account, competition, model)
-        miner = _miner(settings, entry, chain, health, poll_s, publishes=not is_public)
+        entry, miner = miner_of(settings, account, chain, health, poll_s)
         warnings = miner.check()
         # Without --check this goes to the log of a service, and the model must stay secret until the close.
         shown = f"{model} for " if check or run_model else ""
@@ -76,6 +75,20 @@ def command(env_file: Path | None, check: bool, run_model: bool, poll_s: float, 
     verdict = "Nothing else is wrong: see the warnings." if warnings else "All is well."
     click.echo(f"{verdict} To run the model the way a validator will: soundsright miner --verify")
     return 0
+
+
+def miner_of(
+    settings: MinerSettings, account: Hotkey, chain: LiveChain, health: Health, poll_s: float
+) -> tuple[Entry, MinerService]:
+    """The entry that the settings name, and the service that commits to it. Nothing is written to the chain yet.
+
+    Raises:
+        UsageError: no model or more than one is named, the hub does not have it, or a secret of it is missing.
+        HubUnavailable: the hub does not answer.
+    """
+    competition, model = settings.entry()
+    entry, is_public = _entry(settings, account, competition, model)
+    return entry, _miner(settings, entry, chain, health, poll_s, publishes=not is_public)
 
 
 def _entry(

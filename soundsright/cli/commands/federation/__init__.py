@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.federation import validator
+from soundsright.cli.commands.federation import miner, validator
 
 
 @click.group("federation")
@@ -14,8 +14,10 @@ def command() -> None:
     \b
     soundsright federation validator add HOTKEY    # the owner: who may judge
     soundsright federation validator list          # the owner
+    soundsright federation miner push my-model lab/my-model
+    soundsright federation miner commit            # a miner
     """
 
 
-for _module in (validator,):
+for _module in (validator, miner):
     command.add_command(_module.command)
