@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import UsageError
-from soundsright.ranking import Apart, Judged, JudgedBy, agreements, standing_apart
+from soundsright.ranking import JudgedBy, agreements, standing_apart
 from soundsright.services.drawing import Cell, Frame, Page, strip_plot
 from soundsright.services.records import (
     AUDIO_FOLDER,
     TABLE_FILE,
     FederationTable,
-    TableRank,
     TableRow,
     TableTask,
     TurnState,
+    apart_sentence,
     is_plain_file,
+    judged_by,
     read_federation_table,
 )
 
@@ -137,18 +138,6 @@ class SavedFederation:
         return stat.st_mtime_ns, stat.st_size
 
 
-def judged_by(ranks: Sequence[TableRank], validators: Sequence[str]) -> JudgedBy:
-    """The rates in the ranks by validator. A miner counts once for each competition."""
-    return {
-        validator: {
-            f"{row.competition} {row.hotkey}": Judged(rate.passed, rate.tasks)
-            for row in ranks
-            if (rate := row.rates.get(validator)) is not None and rate.passed <= rate.tasks
-        }
-        for validator in validators
-    }
-
-
 def _index(table: FederationTable) -> dict[str, Any]:
     from markupsafe import Markup
 
@@ -160,7 +149,7 @@ def _index(table: FederationTable) -> dict[str, Any]:
         "counts": [(name, _counts(table, name)) for name in table.validators],
         "states": list(TurnState),
         "agreement": _matrix(table, judged),
-        "apart": [(each, _apart_sentence(table, each)) for each in apart],
+        "apart": [(each, apart_sentence(table, each)) for each in apart],
         "competitions": [
             (name, [row for row in table.ranks if row.competition == name])
             for name in sorted({row.competition for row in table.ranks})
@@ -201,15 +190,6 @@ def _matrix(table: FederationTable, judged: JudgedBy) -> list[tuple[str, list[fl
         (one, [None if one == other else by_pair[min(one, other), max(one, other)] for other in table.validators])
         for one in table.validators
     ]
-
-
-def _apart_sentence(table: FederationTable, apart: Apart) -> str:
-    competition, _, hotkey = apart.miner.partition(" ")
-    judge, miner = table.name(apart.validator), table.name(hotkey)
-    return (
-        f"{judge} let {miner} pass {apart.own.passed} of {apart.own.tasks} tasks in {competition}, the others "
-        f"{apart.others.passed} of {apart.others.tasks}. Chance alone would do that with p = {apart.p_value:.1g}."
-    )
 
 
 def _metrics(task: TableTask, competition: str) -> list[str]:

@@ -6,7 +6,7 @@ buckets. Blocks are counted, tasks are numbered by `block // interval`, means ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from soundsright.core.errors import UsageError
 from soundsright.core.strict_json import MAX_DEPTH, NotStrictJson, strict_json
+from soundsright.ranking import Apart, Judged, JudgedBy
 from soundsright.services.records.fields import Count, Number, SafeName, ShortText, first_fault
 
 TABLE_FILE = "federation.json"
@@ -127,6 +128,28 @@ class FederationTable(_Part):
     def text(self) -> str:
         """The table as JSON."""
         return self.model_dump_json(by_alias=True, indent=1)
+
+
+def judged_by(ranks: Sequence[TableRank], validators: Sequence[str]) -> JudgedBy:
+    """The rates in the ranks by validator. A miner counts once for each competition."""
+    return {
+        validator: {
+            f"{row.competition} {row.hotkey}": Judged(rate.passed, rate.tasks)
+            for row in ranks
+            if (rate := row.rates.get(validator)) is not None and rate.passed <= rate.tasks
+        }
+        for validator in validators
+    }
+
+
+def apart_sentence(table: FederationTable, apart: Apart) -> str:
+    """The evidence that a validator's verdicts on a miner differ from the others', as a sentence."""
+    competition, _, hotkey = apart.miner.partition(" ")
+    judge, miner = table.name(apart.validator), table.name(hotkey)
+    return (
+        f"{judge} let {miner} pass {apart.own.passed} of {apart.own.tasks} tasks in {competition}, the others "
+        f"{apart.others.passed} of {apart.others.tasks}. Chance alone would do that with p = {apart.p_value:.1g}."
+    )
 
 
 def write_federation_table(folder: Path, table: FederationTable) -> None:
