@@ -25,7 +25,8 @@ MAX_ROWS = 4_096
 """The most rows in a verdict."""
 MAX_VIEW_TASKS = 10_000
 """The most tasks that a view lists."""
-MAX_MEAN = 1e9
+MAX_MEAN = 1e6
+"""The largest published mean, in its metric's unit."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MAX_NAME_CHARS = 100

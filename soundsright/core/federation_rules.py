@@ -85,7 +85,7 @@ class FederationRules:
     @property
     def grace(self) -> int:
         """The number of blocks after which the turn passes to the next validator; at least 1."""
-        return self.grace_blocks or max(self.interval_blocks // 2, 1)
+        return effective_grace(self.interval_blocks, self.grace_blocks)
 
     @property
     def half_epoch(self) -> int:
@@ -140,6 +140,20 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "clips": (1, 1_000),
     "refresh_blocks": (1, _MOST),
 }
+
+
+def effective_grace(interval_blocks: int, grace_blocks: int) -> int:
+    """The number of blocks of one turn: `grace_blocks`, or half the interval if that is 0; at least 1.
+
+    Raises:
+        ValueError: it is negative.
+
+    >>> effective_grace(100, 0), effective_grace(100, 20), effective_grace(1, 0)
+    (50, 20, 1)
+    """
+    if grace_blocks < 0:
+        raise ValueError(f"a turn cannot last {grace_blocks} blocks")
+    return grace_blocks or max(interval_blocks // 2, 1)
 
 
 def federation_rules(profile: Profile = Profile.SOUNDSRIGHT, **changes: object) -> FederationRules:

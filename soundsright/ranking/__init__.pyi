@@ -66,6 +66,16 @@ from .power import (
     study_power,
 )
 from .rank_sets import RankSet, rank_confidence_sets
+from .rotation import (
+    Turn,
+    canonical_sampler,
+    epoch_block,
+    failover_order,
+    lookback_tasks,
+    own_turn_blocks,
+    turn,
+    window,
+)
 from .sequential import SequentialResult, Verdict, first_verdicts, sequential_comparison
 from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
 from .trial import trial_round
@@ -109,12 +119,14 @@ __all__ = [
     "StudyTest",
     "Title",
     "TitleModel",
+    "Turn",
     "VarianceComponents",
     "Verdict",
     "WholeSet",
     "Worth",
     "agreements",
     "award",
+    "canonical_sampler",
     "champions_after",
     "cheapest_design",
     "clip_scores",
@@ -127,6 +139,8 @@ __all__ = [
     "decide",
     "efficiency_score",
     "enough_groups",
+    "epoch_block",
+    "failover_order",
     "fewest_clips",
     "first_verdicts",
     "fisher_p",
@@ -139,8 +153,10 @@ __all__ = [
     "least_detectable_effect",
     "look_at",
     "look_ends",
+    "lookback_tasks",
     "mean_estimate",
     "measured_components",
+    "own_turn_blocks",
     "paired_comparison",
     "pareto_front",
     "protected_winner",
@@ -160,5 +176,7 @@ __all__ = [
     "standing_apart",
     "study_power",
     "trial_round",
+    "turn",
     "weights_of",
+    "window",
 ]
