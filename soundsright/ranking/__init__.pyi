@@ -77,6 +77,15 @@ from .rotation import (
     window,
 )
 from .sequential import SequentialResult, Verdict, first_verdicts, sequential_comparison
+from .settlement import (
+    CanonicalVerdict,
+    Settled,
+    Undecided,
+    UndecidedReason,
+    Unusable,
+    majority,
+    settle,
+)
 from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
 from .trial import trial_round
 from .weights import weights_of
@@ -86,6 +95,7 @@ __all__ = [
     "SCORE_TOLERANCE",
     "UNNOTICED_DRIFT",
     "Apart",
+    "CanonicalVerdict",
     "Champion",
     "ClusteredMean",
     "ClusteredMeans",
@@ -114,12 +124,16 @@ __all__ = [
     "ScoreTerms",
     "SequentialResult",
     "SetApart",
+    "Settled",
     "Speech",
     "StudyDesign",
     "StudyTest",
     "Title",
     "TitleModel",
     "Turn",
+    "Undecided",
+    "UndecidedReason",
+    "Unusable",
     "VarianceComponents",
     "Verdict",
     "WholeSet",
@@ -154,6 +168,7 @@ __all__ = [
     "look_at",
     "look_ends",
     "lookback_tasks",
+    "majority",
     "mean_estimate",
     "measured_components",
     "own_turn_blocks",
@@ -170,6 +185,7 @@ __all__ = [
     "score_terms",
     "sequential_comparison",
     "set_apart",
+    "settle",
     "shipped_components",
     "shipped_honest_systems",
     "standard_error",
