@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from soundsright.cli.shared.addresses import checked_hotkey
 from soundsright.cli.shared.options import ANY_PATH, Connections, audio_mib_option, listening_options, option
 from soundsright.core.errors import UsageError
 
@@ -29,6 +30,12 @@ _federation_option = option(
     envvar="SOUNDSRIGHT_FEDERATION",
     help="Also show a federation: the folder of `federation get-rank --save`.",
 )
+_log_option = option(
+    "--log",
+    metavar="HOTKEY",
+    envvar="ROUND_LOG_HOTKEY",
+    help="Hotkey of the log of rounds that counts. Without it, a page says that anyone can keep a log.",
+)
 
 
 @click.group("leaderboard")
@@ -48,9 +55,16 @@ def command() -> None:
 @_runs_option
 @_executor_option
 @_federation_option
+@_log_option
 @audio_mib_option(128, "the pages")
 def build(
-    *, out: Path, runs: tuple[Path, ...], executor: str | None, federation: Path | None, audio_mib: int
+    *,
+    out: Path,
+    runs: tuple[Path, ...],
+    executor: str | None,
+    federation: Path | None,
+    log: str | None,
+    audio_mib: int,
 ) -> None:
     """Write the leaderboard as files to the folder OUT.
 
@@ -85,6 +99,7 @@ def build(
         executor=history,
         federation=ShownFederation.read(federation) if federation else None,
         valid_signature=valid_signature,
+        log=checked_hotkey(log, "--log") or None,
     )
     for note in built.notes:
         click.echo(f"Note: {' '.join(note.split())}", err=True)
@@ -98,12 +113,14 @@ def build(
 @_runs_option
 @_executor_option
 @_federation_option
+@_log_option
 @listening_options("SOUNDSRIGHT_LEADERBOARD", 8700)
 def serve(
     *,
     runs: tuple[Path, ...],
     executor: str | None,
     federation: Path | None,
+    log: str | None,
     host: str,
     port: int,
     connections: Connections,
@@ -136,6 +153,7 @@ def serve(
         executor=history,
         federation=SavedFederation(federation) if federation else None,
         valid_signature=valid_signature,
+        log=checked_hotkey(log, "--log") or None,
     )
     app = board_app(site, feed)
     serve_app(app, host, port, "Leaderboard", limits=limits_of(connections), on_stop=feed.stop)

@@ -47,11 +47,13 @@ def build_site(
     executor: ExecutorHistory | None = None,
     federation: ShownFederation | None = None,
     valid_signature: ValidSignature | None = None,
+    log: str | None = None,
 ) -> BuiltSite:
     """Write the site with at most `audio_bytes` of audio to `out`, a new or empty folder or an earlier build.
 
     The files of an earlier build are replaced. With the rounds of an executor, or with a federation, the site has
     pages for them. With `valid_signature`, the page of a round shows who signed its record and who replayed it.
+    `log` is the hotkey of the log that counts.
 
     Raises:
         UsageError: the folder has other files, or cannot be written.
@@ -67,6 +69,7 @@ def build_site(
         executor=executor,
         federation=federation,
         valid_signature=valid_signature,
+        log=log,
     )
     bundles = {f"r/{run.key}/{BUNDLE}": run.bundle for run in runs if run.bundle is not None}
     for path in site.paths():

@@ -97,7 +97,8 @@ class Site:
     """The pages of some runs. `live` adds a link to the status page, `executor` a page of an executor's rounds, and
     `federation` the pages of a federation.
 
-    With `valid_signature`, the page of a round shows who signed its record and who replayed it.
+    With `valid_signature`, the page of a round shows who signed its record and who replayed it. `log` is the
+    hotkey of the log that counts.
     """
 
     def __init__(
@@ -109,9 +110,11 @@ class Site:
         executor: ExecutorHistory | None = None,
         federation: ShownFederation | None = None,
         valid_signature: ValidSignature | None = None,
+        log: str | None = None,
     ) -> None:
         self._runs = tuple(runs)
         self._valid_signature = valid_signature
+        self._log = log
         self._audio = audio
         self._executor = executor
         self._federation = federation
@@ -194,7 +197,7 @@ class Site:
                     has_bundle=run.bundle is not None or has_record(run.folder),
                     checks=round_checks(run.folder, self._valid_signature),
                     is_served=self._audio.kind == "file",
-                    log=log_line(run.folder),
+                    log=log_line(run.folder, self._valid_signature, self._log),
                 )
             case [name] if name == BUNDLE and has_record(run.folder):
                 return Page(bundle_bytes(run.folder), "application/zip")

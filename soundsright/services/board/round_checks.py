@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundsright.core.errors import BundleRefused, UsageError
-from soundsright.services.log import read_proof
 from soundsright.services.records import (
     RECORD,
     OpenedRound,
@@ -99,7 +98,6 @@ def round_checks(folder: Path, valid_signature: ValidSignature | None) -> RoundC
     notes: list[str] = []
     badges: tuple[Badge, ...] = ()
     if valid_signature is not None:
-        _check_proof(folder, opened, valid_signature, notes)
         badges = _badges(folder, opened, uids, valid_signature, notes)
     more = len(notes) - _SHOWN_NOTES
     shown = (*notes[:_SHOWN_NOTES], f"and {more} more") if more > 0 else tuple(notes)
@@ -115,17 +113,6 @@ def _uids(bundle: RoundBundle) -> Mapping[str, int]:
         if uid.isdecimal() and len(uid) <= 5 and isinstance(values, list) and values:
             uids[str(values[0])] = int(uid)
     return uids
-
-
-def _check_proof(folder: Path, opened: OpenedRound, valid_signature: ValidSignature, notes: list[str]) -> None:
-    """Add a note if the proof in the folder is that of another document. `log_line` shows the proof."""
-    try:
-        proof = read_proof(folder, valid_signature=valid_signature)
-    except UsageError as error:
-        notes.append(error.problem)
-        return
-    if proof is not None and proof.sha256 != opened.sha256:
-        notes.append(f"log.json proves that another document is in a log: {proof.sha256[:16]}")
 
 
 def _badges(

@@ -72,7 +72,8 @@ class LiveSite:
     """The site of the runs below `paths`. It checks for new and changed runs at most every two seconds.
 
     `executor` gives the rounds of an executor as they are now, `federation` its pages. Both return at once. With
-    `valid_signature`, the page of a round shows who signed its record and who replayed it.
+    `valid_signature`, the page of a round shows who signed its record and who replayed it. `log` is the hotkey of
+    the log that counts.
     """
 
     def __init__(
@@ -83,12 +84,14 @@ class LiveSite:
         executor: Callable[[], ExecutorHistory] | None = None,
         federation: Callable[[], ShownFederation] | None = None,
         valid_signature: ValidSignature | None = None,
+        log: str | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._paths = tuple(paths)
         self._live = live
         self._executor = executor
         self._valid_signature = valid_signature
+        self._log = log
         self._federation = federation
         self.systems = systems_shown(executor, federation)
         self._now = now
@@ -176,6 +179,7 @@ class LiveSite:
                 executor=history,
                 federation=federation,
                 valid_signature=self._valid_signature,
+                log=self._log,
             )
 
 

@@ -6,7 +6,7 @@ from .entries import KINDS, MAX_DOCUMENT_BYTES, LogEntry, entry_of, open_entry
 from .heads import LOG_HEAD, HeadSigner, LogHead, counted, open_head, sign_head
 from .keeping import LogKeeper, signed_record
 from .memory import MEMORY_FILE, AuditMemory, MirrorLog, MirrorWriter, read_memory, write_memory
-from .proofs import SavedProof, check_proof, checked_address, proof_of, read_proof, write_proof
+from .proofs import SavedProof, check_proof, checked_address, open_proof, proof_of, read_proof, write_proof
 from .statements import statement_of
 from .stores import EntryStore, FolderStore, RecordStore
 from .tree_log import Appended, Equivocation, InclusionProof, LogLimits, OwnLog, TransparencyLog
@@ -50,6 +50,7 @@ __all__ = [
     "log_app",
     "open_entry",
     "open_head",
+    "open_proof",
     "proof_of",
     "read_head",
     "read_memory",

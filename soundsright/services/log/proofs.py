@@ -99,23 +99,42 @@ def read_proof(folder: Path, *, valid_signature: ValidSignature) -> SavedProof |
     """The proof in a run's folder, computed again; None if it has none.
 
     Raises:
-        UsageError: log.json cannot be read, or its proof does not show its entry.
+        UsageError: log.json cannot be read, or is not the proof of a log.
+        LogRefused: its proof does not show its entry, or the log did not sign it.
     """
     path = folder / LOG_PROOF
     try:
         if not path.exists() and not path.is_symlink():
             return None
-        if not is_plain_file(path) or path.stat().st_size > _MAX_BYTES:
-            raise UsageError(f"{LOG_PROOF} is not a plain file of at most {_MAX_BYTES} bytes", _REMEDY)
-        found = _File.model_validate_json(path.read_bytes())
-        head = open_head(found.head.encode(), valid_signature=valid_signature)
+        if not is_plain_file(path):
+            raise UsageError(f"{LOG_PROOF} is not a plain file", _REMEDY)
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{LOG_PROOF} cannot be read ({error.strerror})", _REMEDY) from error
-    except (ValidationError, LogRefused) as error:
+    return open_proof(raw, valid_signature=valid_signature)
+
+
+def open_proof(raw: bytes, *, valid_signature: ValidSignature) -> SavedProof:
+    """The proof in the bytes of a log.json, computed again.
+
+    Raises:
+        UsageError: it is not the proof of a log.
+        LogRefused: it does not show its entry, or the log did not sign its head.
+    """
+    if len(raw) > _MAX_BYTES:
+        raise UsageError(f"{LOG_PROOF} has more than {_MAX_BYTES} bytes", _REMEDY)
+    try:
+        found = _File.model_validate_json(raw)
+    except ValidationError as error:
         raise UsageError(f"{LOG_PROOF} is not the proof of a log", _REMEDY) from error
+    try:
+        head = open_head(found.head.encode(), valid_signature=valid_signature)
+    except LogRefused as error:
+        raise LogRefused(f"{LOG_PROOF} is not the proof of a log: {error.problem}") from error
     leaf, hashes = bytes.fromhex(found.leaf), tuple(map(bytes.fromhex, found.proof))
     if not _URL.fullmatch(found.url) or not is_included(leaf, found.index, head.size, hashes, head.root):
-        raise UsageError(f"{LOG_PROOF} does not prove that its document is in a log", _REMEDY)
+        raise LogRefused(f"{LOG_PROOF} does not prove that its document is in a log")
     about = found.kind, found.signer, found.sha256, found.signature
     return SavedProof(found.url, *about, leaf, found.index, hashes, head)
 

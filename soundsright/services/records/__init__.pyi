@@ -72,11 +72,10 @@ from .round_making import RECORD, RoundRecord, round_record, write_record
 from .round_offering import OfferedRecord
 from .round_packing import Packed, bundle_bytes, has_record, write_bundle
 from .round_part import PROOF, BundlePart, BundlePlace, StorePlace, check_part, fetched_part, write_part
-from .round_store import BundleStore, open_store
+from .round_store import LOG_PROOF, BundleStore, open_store
 from .round_stories import StoryLine, entry_story, round_story
 from .runs import (
     BUNDLE,
-    LOG_PROOF,
     REFERENCES,
     UNPROCESSED,
     Run,

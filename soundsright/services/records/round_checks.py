@@ -23,6 +23,7 @@ from soundsright.services.records.round_leaves import answer_leaf, clip_leaf, re
 from soundsright.services.records.round_making import COMMITTED
 from soundsright.services.records.round_part import check_index
 from soundsright.services.records.round_steps import snapshot_facts
+from soundsright.services.records.round_store import LOG_PROOF
 from soundsright.services.rounds import recipe_sha256, steps
 
 Line = Mapping[str, Any]
@@ -92,7 +93,7 @@ def _check_names(bundle: RoundBundle) -> None:
     sets = {c.id for c in bundle.document.competitions}
     for name in bundle.store.sizes:
         disclosed = name.startswith("disclosed/") and name[len("disclosed/") : -len(".jsonl")] in sets
-        if name in named or name in ("round.json", COMMITTED) or disclosed or name.startswith("audio/"):
+        if name in named or name in ("round.json", COMMITTED, LOG_PROOF) or disclosed or name.startswith("audio/"):
             continue
         raise BundleRefused(f"{name} is not named in the round document")
 

@@ -14,7 +14,7 @@ from soundsright.core.errors import BundleRefused, UsageError, printable
 from soundsright.services.records.round_document import OpenedRound, read_round
 from soundsright.services.records.round_making import COMMITTED
 from soundsright.services.records.round_part import BundlePlace, named_file, whole_file
-from soundsright.services.records.round_store import max_bytes_of
+from soundsright.services.records.round_store import LOG_PROOF, max_bytes_of
 from soundsright.services.records.signed import ValidSignature
 
 MAX_FETCHED_BYTES = 1 << 30
@@ -61,7 +61,7 @@ def _check_sizes(opened: OpenedRound) -> None:
 
 def _unnamed(place: BundlePlace, opened: OpenedRound) -> Iterator[tuple[str, bytes]]:
     """The files that a bundle can have beside those that the document names."""
-    for name in (COMMITTED, *(f"disclosed/{c.id}.jsonl" for c in opened.document.competitions)):
+    for name in (COMMITTED, LOG_PROOF, *(f"disclosed/{c.id}.jsonl" for c in opened.document.competitions)):
         limit = max_bytes_of(name) or 0
         raw = place.part(name, 0, limit + 1)
         if raw is None:

@@ -14,7 +14,7 @@ from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.services.records.reading import is_plain_file
 from soundsright.services.records.round_making import COMMITTED, RECORD
 from soundsright.services.records.round_packing import disclosed_lines, opened_record, signals_of, stored_signal
-from soundsright.services.records.round_store import audio_name
+from soundsright.services.records.round_store import LOG_PROOF, audio_name
 
 _KEPT_SIGNALS = 8
 """Signals that stay in memory after they were made, because some clients read a file in several parts."""
@@ -38,8 +38,8 @@ class OfferedRecord:
 
     def file(self, name: str) -> Path | None:
         """The file of that name, if the record has it on the disk."""
-        is_named = name in self._sizes or name in ("round.json", COMMITTED)
-        path = self._folder / RECORD / name
+        is_named = name in self._sizes or name in ("round.json", COMMITTED, LOG_PROOF)
+        path = self._folder / name if name == LOG_PROOF else self._folder / RECORD / name
         return path if is_named and is_plain_file(path) else None
 
     def made(self, name: str) -> bytes | None:

@@ -8,6 +8,7 @@
     sets/COMPETITION/manifest.jsonl       the set's recipes
     disclosed/COMPETITION.jsonl           recipes of private recordings that retired after the round
     committed.json                        the block in which the signer committed to the document
+    log.json                              the proof that the document is in a log, if the run has one
     audio/AB/ABC….flac                    each signal under the SHA-256 of its WAV file
 
 The same run files give the same bytes. Private feedback, local paths, and what a living private corpus hides stay
@@ -35,7 +36,13 @@ from soundsright.services.records.round_audio import stored_audio
 from soundsright.services.records.round_bundle import RoundBundle, bundled_lines
 from soundsright.services.records.round_document import round_file
 from soundsright.services.records.round_making import COMMITTED, RECORD
-from soundsright.services.records.round_store import MAX_AUDIO_BYTES, FolderStore, audio_name
+from soundsright.services.records.round_store import (
+    LOG_PROOF,
+    MAX_AUDIO_BYTES,
+    FolderStore,
+    audio_name,
+    max_bytes_of,
+)
 
 MAX_PACKED_BYTES = 16 << 30
 MAX_IN_MEMORY_BYTES = 256 << 20
@@ -122,6 +129,9 @@ def _texts(record: RoundBundle, folder: Path, account: Account | None) -> dict[s
     files = {"round.json": _signed(record, account)}
     if COMMITTED in record.store.sizes:
         files[COMMITTED] = record.store.read(COMMITTED)
+    proof = folder / LOG_PROOF
+    if is_plain_file(proof) and proof.stat().st_size <= (max_bytes_of(LOG_PROOF) or 0):
+        files[LOG_PROOF] = proof.read_bytes()
     files |= {name: record.read(name) for name in sorted(record.document.files)}
     for competition in record.document.competitions:
         if lines := list(disclosed_lines(record, folder, competition.id)):

@@ -28,6 +28,8 @@ MAX_UNPACKED_RATIO = 300
 """The largest ratio of a file to its part of the archive. Score lines reach 12, plain repetition 1000."""
 MAX_AUDIO_BYTES = 64 << 20
 MAX_DIRECTORY_BYTES = 256 * MAX_BUNDLE_FILES
+LOG_PROOF = "log.json"
+"""The file in a run's folder, and in its bundle, with the proof that its document is in a log."""
 _END_BYTES = 70_000
 """The end of an archive, with its comment of up to 65,535 bytes."""
 _IN_ZIP64 = 0xFFFFFFFF
@@ -41,7 +43,7 @@ LIMITS: tuple[tuple[re.Pattern[str], int], ...] = tuple(
     (re.compile(pattern), limit)
     for pattern, limit in (
         (r"round\.json", 12 * _MIB),
-        (r"(committed|proof)\.json", 1 << 20),
+        (r"(committed|proof|log)\.json", 1 << 20),
         (r"index\.json", 8 * _MIB),
         (r"results\.json", 64 * _MIB),
         (r"plan\.json", 32 * _MIB),

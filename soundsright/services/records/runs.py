@@ -25,12 +25,11 @@ from soundsright.services.records.results import (
     RowDoc,
     ScoreLine,
 )
+from soundsright.services.records.round_store import LOG_PROOF
 
 MAX_RUNS = 500
 UNPROCESSED = "unprocessed"
 BUNDLE = "bundle.zip"
-LOG_PROOF = "log.json"
-"""The proof that the round's document is in a log, beside the results."""
 REFERENCES = ("clean", "degraded")
 _MODEL_OF_UNPROCESSED = "unprocessed/degraded-input@"
 _NOTES = 20
