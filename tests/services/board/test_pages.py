@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Callable
@@ -140,3 +141,17 @@ def test_pages_show_a_dash_where_there_is_no_interval(tmp_path: Path, path: str)
         assert "±–" in html
     if path.endswith("HZ/index.html"):
         assert "+0.75 –" in text_of(html)
+
+
+def test_shares_that_burn_are_not_shown_as_paid(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    board = "r/run/DENOISING_16000HZ/index.html"
+    assert '<tr class="paid"' in page(read_run(folder, "run"), board)
+    results = json.loads((folder / "results.json").read_text())
+    names = ["DENOISING_16000HZ"]
+    corpus = {"digest": "ab" * 32, "public": names, "unpaid": names, "reason": "public_recordings"}
+    results["round"]["corpus"] = corpus
+    (folder / "results.json").write_text(json.dumps(results))
+    unpaid = page(read_run(folder, "run"), board)
+    assert '<tr class="paid"' not in unpaid
+    assert "<small>burns</small>" in unpaid
