@@ -1,3 +1,15 @@
+from .aggregate import (
+    FederationDecision,
+    FederationReason,
+    FederationRow,
+    dominant,
+    federation_decisions,
+    keeps_last_winner,
+    mean_of_rates,
+    pooled_rate,
+    takes_place,
+    winners_shares,
+)
 from .apart import OrganiserDecisions, SetApart, Speech, set_apart
 from .awards import Contender, Loss, LossOver, Title, award
 from .champions import Champion, champions_after
@@ -54,6 +66,7 @@ from .images import (
 from .judges import Apart, Judged, JudgedBy, agreements, fisher_p, standing_apart
 from .leaderboard import decide
 from .looks import Look, WholeSet, look_at, look_ends
+from .paired_tasks import PairedLead, paired_lead
 from .power import (
     MOST_CLIPS,
     StudyDesign,
@@ -83,11 +96,14 @@ from .settlement import (
     Undecided,
     UndecidedReason,
     Unusable,
+    counted_verdicts,
     majority,
     settle,
 )
 from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
+from .task_leads import AspectTest
 from .trial import trial_round
+from .verdict_table import Entrant, Passed
 from .weights import weights_of
 
 __all__ = [
@@ -95,6 +111,7 @@ __all__ = [
     "SCORE_TOLERANCE",
     "UNNOTICED_DRIFT",
     "Apart",
+    "AspectTest",
     "CanonicalVerdict",
     "Champion",
     "ClusteredMean",
@@ -102,7 +119,11 @@ __all__ = [
     "Contender",
     "EfficiencyScore",
     "Emission",
+    "Entrant",
     "Examined",
+    "FederationDecision",
+    "FederationReason",
+    "FederationRow",
     "FirstPlace",
     "Flag",
     "ImageLead",
@@ -116,6 +137,8 @@ __all__ = [
     "MeasuredCost",
     "OrganiserDecisions",
     "PairedComparison",
+    "PairedLead",
+    "Passed",
     "QualityRules",
     "QualityTerm",
     "RankSet",
@@ -150,11 +173,14 @@ __all__ = [
     "combined_emission",
     "components_to_json",
     "copy_leads",
+    "counted_verdicts",
     "decide",
+    "dominant",
     "efficiency_score",
     "enough_groups",
     "epoch_block",
     "failover_order",
+    "federation_decisions",
     "fewest_clips",
     "first_verdicts",
     "fisher_p",
@@ -162,6 +188,7 @@ __all__ = [
     "flags",
     "holm",
     "image_metrics",
+    "keeps_last_winner",
     "leads_over",
     "least_clustered_mean",
     "least_detectable_effect",
@@ -170,10 +197,13 @@ __all__ = [
     "lookback_tasks",
     "majority",
     "mean_estimate",
+    "mean_of_rates",
     "measured_components",
     "own_turn_blocks",
     "paired_comparison",
+    "paired_lead",
     "pareto_front",
+    "pooled_rate",
     "protected_winner",
     "quality_band",
     "quality_of_means",
@@ -191,8 +221,10 @@ __all__ = [
     "standard_error",
     "standing_apart",
     "study_power",
+    "takes_place",
     "trial_round",
     "turn",
     "weights_of",
     "window",
+    "winners_shares",
 ]

@@ -83,12 +83,12 @@ def superiority_p_values(differences: Scores) -> NDArray[np.float64]:
     [0.0625, 0.625]
     """
     if differences.shape[1] <= EXACT_UP_TO_CLIPS:
-        return _p_values_by_flips(differences)
+        return p_values_by_flips(differences)
     return p_values_by_hall(differences)
 
 
-def _p_values_by_flips(differences: Scores) -> NDArray[np.float64]:
-    """The part of all flips of the signs that give at least the observed sum."""
+def p_values_by_flips(differences: Scores) -> NDArray[np.float64]:
+    """The exact sign-flip test, for few clips only: the part of all flips that give at least the observed sum."""
     clips = differences.shape[1]
     patterns = (np.arange(2**clips)[:, None] >> np.arange(clips)) & 1
     flipped = differences @ (1.0 - 2.0 * patterns.T)

@@ -19,18 +19,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from soundsright.core.federation import View, allowlist_digest
+from soundsright.core.federation import Verdict, View, allowlist_digest
 from soundsright.core.federation_rules import FederationRules
 from soundsright.ranking.rotation import failover_order, lookback_tasks
 
 
 class Unusable(StrEnum):
-    """What stands in for a view that was committed on the chain and does not count here."""
+    """What stands in for a view that was committed on the chain, or a verdict that is settled."""
 
     MISSING = "missing"
     """It could not be read, here and until now."""
     MALFORMED = "malformed"
-    """It was read, has the committed digest, and is no signed view of its validator. So it is for everybody."""
+    """It was read, has the right digest, and is no signed document of its validator. So it is for everybody."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,30 @@ def settle(
     if tasks is None or incumbents is None:
         return Undecided(epoch_block, UndecidedReason.UNREAD_VIEWS, needed, len(usable), unread)
     return Settled(epoch_block, tasks, incumbents)
+
+
+def counted_verdicts(
+    settled: Settled, rules_digest: str, verdicts: Mapping[str, Verdict | Unusable]
+) -> tuple[Verdict, ...] | None:
+    """The verdicts of a window, oldest first; None while one of them is not read. `verdicts` are by digest.
+
+    A verdict that is malformed, of other rules, or not that of its task and validator does not count. It is so for
+    everybody, because the digest fixes its bytes.
+    """
+    counted = []
+    for task, canonical in settled.window.items():
+        if canonical.digest is None:
+            continue
+        verdict = verdicts.get(canonical.digest, Unusable.MISSING)
+        if verdict is Unusable.MISSING:
+            return None
+        if isinstance(verdict, Verdict) and (verdict.task, verdict.validator, verdict.rules) == (
+            task,
+            canonical.validator,
+            rules_digest,
+        ):
+            counted.append(verdict)
+    return tuple(counted)
 
 
 def _facts(view: View) -> tuple[str, int, str, str]:

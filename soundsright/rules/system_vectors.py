@@ -20,6 +20,7 @@ from soundsright.ranking import (
     ranked_images,
 )
 from soundsright.rules.checks import Check
+from soundsright.rules.federation_vectors import FEDERATION_RULES
 
 TOLERANCE = 1e-6
 
@@ -103,4 +104,5 @@ _RULES: Mapping[tuple[str, str, str], Callable[[Given], dict[str, Any]]] = {
     ("executor", "final_score", "soundsright"): _final_score,
     ("executor", "quality", "doc"): _quality,
     ("executor", "rank", "doc"): _rank,
+    **FEDERATION_RULES,
 }

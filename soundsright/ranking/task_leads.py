@@ -1,0 +1,144 @@
+"""The entrants of a federation against the incumbent, and against the unprocessed input, metric by metric.
+
+Leads and gains are weighted means of differences over tasks (see `paired_tasks`), in the metric's unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundsright.core.rulesets import Age, Ruleset
+from soundsright.ranking.challengers import adjusted_p_values
+from soundsright.ranking.failures import failure_lead, unseen_failures
+from soundsright.ranking.paired_tasks import lead_p_values, weighted_means
+from soundsright.ranking.verdict_table import Entrant, Flags, VerdictTable
+
+Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class AspectTest:
+    """A challenger's lead over the incumbent in one metric, over the `tasks` in which both were judged.
+
+    `needed` is the lead that the ruleset asks for. `p_value` is that of the paired test, `adjusted_p_value` the
+    same after the correction for all metrics and challengers; both are None if the ruleset has no test. `certain`
+    says that the lead is large enough and no chance.
+    """
+
+    challenger: Entrant
+    metric: str
+    lead: float
+    needed: float
+    p_value: float | None
+    adjusted_p_value: float | None
+    tasks: int
+    certain: bool
+
+
+@dataclass(frozen=True)
+class _Lead:
+    challenger: Entrant
+    metric: str
+    lead: Fraction
+    incumbent_mean: float
+    p_value: float
+    tasks: int
+
+
+def gains_by_metric(ruleset: Ruleset, table: VerdictTable) -> list[tuple[Fraction, ...]]:
+    """Each entrant's gains over the unprocessed input, in the tasks in which it was judged.
+
+    A metric that can rise without enhancement is replaced by the one that stands in for it, if the table has it.
+    """
+    numbers = []
+    for number, metric in enumerate(table.metrics):
+        stand_in = ruleset.stand_in_of(metric)
+        usable = stand_in is not None and stand_in.by in table.metrics
+        numbers.append(table.metrics.index(stand_in.by) if stand_in is not None and usable else number)
+    gains: dict[int, tuple[Fraction, ...]] = {}
+    for rows, columns in _alike(table.judged):
+        by = table.by[columns]
+        differences = table.scores[:, rows][:, :, columns] - table.unprocessed[:, np.newaxis, columns]
+        by_metric = [weighted_means(differences[number], by) for number in range(len(table.metrics))]
+        for place, row in enumerate(rows.tolist()):
+            gains[row] = tuple(by_metric[number][place] for number in numbers)
+    return [gains[row] for row in range(len(table.entrants))]
+
+
+def tests_against(
+    incumbent: Entrant,
+    challengers: Sequence[Entrant],
+    table: VerdictTable,
+    ruleset: Ruleset,
+    *,
+    epoch_block: int,
+    floors: Mapping[str, float],
+    clips: int,
+) -> tuple[AspectTest, ...]:
+    """The tests of the challengers' leads, in the order of `challengers`.
+
+    The correction is over all of them and all metrics; those that could not win do not count in it. The age of a
+    margin counts from the incumbent's commitment, because every verdict has it. `clips` are those of a task.
+    """
+    leads = _leads(incumbent, challengers, table, ruleset)
+    if ruleset.alpha is None:
+        adjusted: Sequence[float | None] = [None] * len(leads)
+    else:
+        adjusted = adjusted_p_values(ruleset, [lead.p_value for lead in leads])
+    tests = []
+    for lead, p_value in zip(leads, adjusted, strict=True):
+        until = epoch_block if ruleset.age is Age.TITLE else lead.challenger.block
+        margin = ruleset.margin_over(lead.metric, lead.incumbent_mean, until - incumbent.block)
+        unseen = unseen_failures(ruleset.failures_unseen, clips * lead.tasks)
+        needed = max(margin, failure_lead(floors.get(lead.metric), lead.incumbent_mean, unseen))
+        sure = ruleset.alpha is None or (p_value is not None and p_value <= ruleset.alpha)
+        tests.append(
+            AspectTest(
+                challenger=lead.challenger,
+                metric=lead.metric,
+                lead=float(lead.lead),
+                needed=needed,
+                p_value=None if ruleset.alpha is None else lead.p_value,
+                adjusted_p_value=p_value,
+                tasks=lead.tasks,
+                certain=lead.tasks > 0 and float(lead.lead) >= needed and sure,
+            )
+        )
+    return tuple(tests)
+
+
+def _leads(
+    incumbent: Entrant, challengers: Sequence[Entrant], table: VerdictTable, ruleset: Ruleset
+) -> list[_Lead]:
+    """Every challenger's lead in every metric, with its unadjusted p-value."""
+    number_of = {entrant: number for number, entrant in enumerate(table.entrants)}
+    numbers = np.array([number_of[entrant] for entrant in challengers], dtype=np.intp)
+    holder = number_of[incumbent]
+    common = table.judged[numbers] & table.judged[holder]
+    leads: dict[tuple[int, int], _Lead] = {}
+    for rows, columns in _alike(common):
+        by = table.by[columns]
+        for number, metric in enumerate(table.metrics):
+            held = table.scores[number, holder][columns]
+            differences = table.scores[number][numbers[rows]][:, columns] - held
+            means, p_values, mean = [Fraction()] * len(rows), [1.0] * len(rows), 0.0
+            if len(columns):
+                means, p_values = weighted_means(differences, by), lead_p_values(ruleset, differences, by).tolist()
+                mean = float(weighted_means(held[np.newaxis], by)[0])
+            for row, lead, p_value in zip(rows.tolist(), means, p_values, strict=True):
+                leads[row, number] = _Lead(challengers[row], metric, lead, mean, p_value, len(columns))
+    return [leads[key] for key in sorted(leads)]
+
+
+def _alike(flags: Flags) -> Iterator[tuple[Places, Places]]:
+    """The rows that have the same flags, together with the columns in which these are set."""
+    if not len(flags):
+        return
+    patterns, kind = np.unique(flags, axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        yield np.flatnonzero(kind == number), np.flatnonzero(pattern)

@@ -1,0 +1,163 @@
+"""The verdicts of a federation's window as arrays: one row per entrant, one column per task.
+
+Scores are counted in units of the last published digit, as whole numbers. So sums of them are exact, and do not
+depend on the order of tasks or on the machine. Shares of tasks and rates are exact fractions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundsright.core.federation import MEAN_DIGITS, JudgedRow, Verdict
+from soundsright.core.federation_rules import FederationRules
+from soundsright.core.profiles import Profile
+from soundsright.core.sources import Source
+
+UNITS = 10**MEAN_DIGITS
+"""Units in 1 of a metric."""
+
+Units = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Passed = tuple[int, int]
+"""The number of tasks that an entrant passed with one validator, and of those in which it was judged."""
+
+
+_Key = tuple[str, tuple[Source, int] | None]
+
+
+@dataclass(frozen=True, order=True)
+class Entrant:
+    """A miner's model. The order is that of precedence: the earliest commitment first."""
+
+    block: int
+    hotkey: str
+    model: str
+    uid: int
+
+
+@dataclass(frozen=True, eq=False)
+class VerdictTable:
+    """The verdicts of one competition. `by` has the number of each task's validator in `validators`.
+
+    `judged` and `passed` are `(entrants, tasks)`, `scores` `(metrics, entrants, tasks)` and `unprocessed`
+    `(metrics, tasks)`. Scores of tasks in which an entrant was not judged are 0.
+    """
+
+    metrics: tuple[str, ...]
+    tasks: tuple[int, ...]
+    validators: tuple[str, ...]
+    by: NDArray[np.int64]
+    entrants: tuple[Entrant, ...]
+    judged: Flags
+    passed: Flags
+    scores: Units
+    unprocessed: Units
+
+    @property
+    def tasks_by_validator(self) -> Units:
+        """The number of tasks of each validator."""
+        return np.bincount(self.by, minlength=len(self.validators)).astype(np.int64)
+
+    def passed_by_validator(self) -> list[tuple[Passed, ...]]:
+        """By entrant and validator: how many tasks it passed, and in how many it was judged."""
+        judged, passed = (self._by_validator(flags) for flags in (self.judged, self.passed))
+        return [tuple(zip(*row, strict=True)) for row in zip(passed.tolist(), judged.tolist(), strict=True)]
+
+    def _by_validator(self, flags: Flags) -> Units:
+        return by_validator(flags.astype(np.int64), self.by, len(self.validators))
+
+    def eligible(self, rules: FederationRules) -> Flags:
+        """Whether each entrant was judged often enough, and by enough validators."""
+        least = exact(rules.completeness)
+        judged = self._by_validator(self.judged)
+        enough = judged.sum(axis=1) * least.denominator >= least.numerator * len(self.tasks)
+        covered = (judged * least.denominator >= least.numerator * self.tasks_by_validator) & (judged > 0)
+        validators = max(math.ceil(exact(rules.min_validators) * len(self.validators)), 1)
+        eligible: Flags = enough & (covered.sum(axis=1) >= validators)
+        return eligible
+
+
+def exact(value: float) -> Fraction:
+    """The number as it is written in the rules.
+
+    >>> exact(0.05)
+    Fraction(1, 20)
+    """
+    return Fraction(repr(value))
+
+
+def by_validator(values: Units, by: NDArray[np.int64], validators: int) -> Units:
+    """The sum of each row's values `(rows, tasks)` over the tasks of each validator: `(rows, validators)`."""
+    sums = np.zeros((len(values), validators), dtype=np.int64)
+    np.add.at(sums.T, by, values.T)
+    return sums
+
+
+def verdict_table(
+    verdicts: Sequence[Verdict], competition: str, metrics: Sequence[str], profile: Profile
+) -> VerdictTable:
+    """The table of one competition's rows in these verdicts, at most one for each task.
+
+    In the profile `soundsright` a miner's entrants differ by model and commitment. So a new model starts without
+    the tasks of the one before. In the others, the model of the newest task stands for all of the miner's.
+    A row without one of the metrics does not count, nor does a verdict whose unprocessed input lacks one.
+
+    Raises:
+        ValueError: two verdicts are of one task.
+    """
+    ordered = sorted((v for v in verdicts if _has(v, competition, metrics)), key=lambda verdict: verdict.task)
+    tasks = tuple(verdict.task for verdict in ordered)
+    if len(set(tasks)) < len(tasks):
+        raise ValueError("two verdicts are of one task")
+    validators = tuple(sorted({verdict.validator for verdict in ordered}))
+    number_of = {hotkey: number for number, hotkey in enumerate(validators)}
+    newest: dict[_Key, JudgedRow] = {}
+    places: dict[_Key, list[tuple[int, JudgedRow]]] = {}
+    for column, verdict in enumerate(ordered):
+        for row in verdict.rows:
+            if row.competition == competition and all(metric in row.means for metric in metrics):
+                # Without a model and a block, all of a miner's rows are of one entrant.
+                own = (row.model, row.block) if profile is Profile.SOUNDSRIGHT else None
+                key = (row.hotkey, own)
+                newest[key] = row
+                places.setdefault(key, []).append((column, row))
+    entrants = {key: Entrant(row.block, row.hotkey, str(row.model), row.uid) for key, row in newest.items()}
+    keys = sorted(entrants, key=lambda key: entrants[key])
+    judged, passed = np.zeros((2, len(keys), len(tasks)), dtype=np.bool_)
+    scores = np.zeros((len(metrics), len(keys), len(tasks)))
+    for number, key in enumerate(keys):
+        columns = [column for column, _ in places[key]]
+        judged[number, columns] = True
+        passed[number, columns] = [row.passed for _, row in places[key]]
+        for metric_number, metric in enumerate(metrics):
+            scores[metric_number, number, columns] = [row.means[metric] for _, row in places[key]]
+    unprocessed = np.array([[v.unprocessed[competition][metric] for v in ordered] for metric in metrics])
+    return VerdictTable(
+        metrics=tuple(metrics),
+        tasks=tasks,
+        validators=validators,
+        by=np.array([number_of[verdict.validator] for verdict in ordered], dtype=np.int64),
+        entrants=tuple(entrants[key] for key in keys),
+        judged=judged,
+        passed=passed,
+        scores=units(scores),
+        unprocessed=units(unprocessed.reshape(len(metrics), len(tasks))),
+    )
+
+
+def units(values: NDArray[np.float64]) -> Units:
+    """Published scores as whole numbers of units."""
+    whole: Units = np.rint(values * UNITS).astype(np.int64)
+    return whole
+
+
+def _has(verdict: Verdict, competition: str, metrics: Sequence[str]) -> bool:
+    """Whether the verdict judges the competition by these metrics."""
+    unprocessed = verdict.unprocessed.get(competition)
+    return unprocessed is not None and all(metric in unprocessed for metric in metrics)
