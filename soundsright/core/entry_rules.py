@@ -122,6 +122,10 @@ REFUSAL_REASONS: Mapping[str, RefusalReason] = MappingProxyType(
             "no hub allows the model's namespace or name",
             "Use letters, digits, `-`, `_` and `.`; begin and end with a letter or digit.",
         ),
+        "bad_name": RefusalReason(
+            "the model's name does not begin with `leoma` or does not end with your hotkey",
+            "Rename the repository, then commit again. Only the profiles `doc` and `code` ask for it.",
+        ),
         "bad_image_ref": RefusalReason(
             "the image is not named by its digest",
             "Write repository@sha256: and the 64 hex digits of the digest. A tag can move.",

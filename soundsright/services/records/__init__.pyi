@@ -62,12 +62,14 @@ from .results import (
     ScoreLine,
 )
 from .reveal import REVEAL_SCHEMA, RevealDocument, SignedReveal, open_reveal, reveal_document, sign_reveal
+from .round_audio import stored_audio, wav_of
 from .round_bundle import RoundBundle, open_bundle
 from .round_chain import commitment_block, committed_block, first_commitment_block, write_committed
 from .round_checks import CheckedBundle, check_audio, check_bundle
 from .round_compare import BundleDifference, check_not_two_of_one_signer, first_difference
 from .round_document import ROUND, OpenedRound, RoundDocument, Sha256
 from .round_fetching import fetch_record
+from .round_leaves import answer_leaf, root_of
 from .round_making import RECORD, RoundRecord, round_record, write_record
 from .round_offering import OfferedRecord
 from .round_packing import Packed, bundle_bytes, has_record, write_bundle
@@ -176,6 +178,7 @@ __all__ = [
     "TableTurn",
     "TurnState",
     "ValidSignature",
+    "answer_leaf",
     "apart_sentence",
     "bundle_bytes",
     "check_audio",
@@ -223,6 +226,7 @@ __all__ = [
     "recorded_emission",
     "results_of",
     "reveal_document",
+    "root_of",
     "round_material",
     "round_record",
     "round_story",
@@ -236,7 +240,9 @@ __all__ = [
     "sign_feedback",
     "sign_reveal",
     "slug",
+    "stored_audio",
     "unpaid_lines",
+    "wav_of",
     "write_bundle",
     "write_committed",
     "write_federation_table",

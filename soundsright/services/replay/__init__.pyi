@@ -1,25 +1,28 @@
-from .answering import RunPorts
+from .answering import GivenAnswers, RunPorts
 from .attestation import REPLAY, attestation_facts
 from .attestations import Attestation, FoundAttestations, open_attestation, read_attestations
 from .bundle_audio import ON_RECORD, Listening, listening
 from .clips import clips_again
 from .deciding import decided_again, record_of_bundle
 from .keeping import KeptWork
-from .matching import LEAST_AGREEMENT_DB
+from .matching import LEAST_AGREEMENT_DB, match_of
 from .plan import BLOCKS_AFTER, SampleBlock, ScoredPair, pairs_of, sample_block, sampled
-from .report import Depth, ReplayReport, Sample
+from .report import ANSWERS, SCORES, Depth, ReplayReport, Sample, counted
 from .running import run_again
 from .scoring import CheckedScore, line_of, read_checked, scored_again, start_file
 
 __all__ = [
+    "ANSWERS",
     "BLOCKS_AFTER",
     "LEAST_AGREEMENT_DB",
     "ON_RECORD",
     "REPLAY",
+    "SCORES",
     "Attestation",
     "CheckedScore",
     "Depth",
     "FoundAttestations",
+    "GivenAnswers",
     "KeptWork",
     "Listening",
     "ReplayReport",
@@ -29,9 +32,11 @@ __all__ = [
     "ScoredPair",
     "attestation_facts",
     "clips_again",
+    "counted",
     "decided_again",
     "line_of",
     "listening",
+    "match_of",
     "open_attestation",
     "pairs_of",
     "read_attestations",

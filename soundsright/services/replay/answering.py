@@ -19,7 +19,7 @@ from soundsright.core.ports import Answer, ModelHub, Pool, Runner
 from soundsright.core.results import Failure
 from soundsright.core.submission import FetchedModel
 from soundsright.services.replay.keeping import KeptBatch, KeptWork
-from soundsright.services.rounds import ClipSet, RecordedRound, batches_of, read_wav, write_wav
+from soundsright.services.rounds import ClipSet, RoundPlan, batches_of, read_wav, write_wav
 
 MAX_FAILED_BATCHES = 2
 _Batch = tuple[str, ...]
@@ -44,9 +44,9 @@ class RunPorts:
 
 @dataclass(frozen=True)
 class GivenAnswers:
-    """The answers of one model in its run `run`, the first or the second."""
+    """The answers of one model under the plan of its round, in its run `run`: the first or the second."""
 
-    record: RecordedRound
+    plan: RoundPlan
     model: FetchedModel
     clips: ClipSet
     ports: RunPorts
@@ -68,9 +68,8 @@ class GivenAnswers:
 
         As in the round, a model that fails is started again, and given up after `MAX_FAILED_BATCHES` batches.
         """
-        plan = self.record.round_plan
         self.folder.mkdir(parents=True, exist_ok=True)
-        batches = deque(batches_of(clip_ids, self.clips.durations_s, plan.batch_audio_s))
+        batches = deque(batches_of(clip_ids, self.clips.durations_s, self.plan.batch_audio_s))
         failures: list[Failure] = []
         while batches and len(failures) < MAX_FAILED_BATCHES and (kept := self._kept(batches[0])) is not None:
             del batches[0]
@@ -79,7 +78,7 @@ class GivenAnswers:
                 failures += [answer for _, answer in kept.items()[-1:] if isinstance(answer, Failure)]
         while batches and len(failures) < MAX_FAILED_BATCHES:
             try:
-                with self.ports.sandbox.run(self.model, limits=plan.sandbox_limits) as running:
+                with self.ports.sandbox.run(self.model, limits=self.plan.sandbox_limits) as running:
                     while batches:
                         answers = running.enhance([self.clips.degraded(clip_id) for clip_id in batches[0]])
                         own = {answer.clip_id: self._written(answer) for answer in answers}

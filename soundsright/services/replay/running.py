@@ -230,7 +230,7 @@ def _check_entry(
     model = _fetched(record, wanted, ports, findings)
     if model is None:
         return
-    first = GivenAnswers(record, model, clips, ports, 1)
+    first = GivenAnswers(record.round_plan, model, clips, ports, 1)
     answers: dict[str, str | Failure] = {}
     for clip_id, answer in first.to(_asked(record, wanted)):
         answers[clip_id] = answer
@@ -252,7 +252,7 @@ def _check_entry(
             return
     if not other:
         return
-    again = GivenAnswers(record, model, clips, ports, 2)
+    again = GivenAnswers(record.round_plan, model, clips, ports, 2)
     repeated = dict(again.to(tuple(sorted(pair.line.id for pair in other))))
     unsteady = {clip_id for clip_id, answer in repeated.items() if _text(answer) != _text(answers[clip_id])}
     if unsteady:

@@ -20,6 +20,7 @@ from .corpus_check import public_competitions
 from .enhanced_clips import EnhancedClips
 from .evaluator import batches_of
 from .faults import UNSCORABLE, Cancelled, EntryStuck, ProgramFault, unexpected_errors_as_stuck
+from .fetch_models import fetched_contents
 from .fingerprints import PROBE_CLIPS
 from .hiding import PRIVATE_FOLDER, make_private, recipe_sha256, shown_line, signal_sha256
 from .job_results import result_of
@@ -90,6 +91,7 @@ __all__ = [
     "decided_scores",
     "draw_to_disk",
     "evidence_of_files",
+    "fetched_contents",
     "finish_set",
     "flush_files",
     "is_public",

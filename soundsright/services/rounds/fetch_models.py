@@ -6,12 +6,13 @@ hub that is down or has lost the model does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from soundsright.copies import Unique, contested_marks, without_duplicates
 from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault
 from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.ports import StateStore
 from soundsright.core.results import Refusal
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.rounds import steps
@@ -101,6 +102,16 @@ def unread_files(context: RoundContext) -> Mapping[str, tuple[str, ...]]:
     """By entry id, the files that `without_copies` could not compare, as `path: reason`."""
     record = steps.read(context.state, context.round_id, steps.DUPLICATES)
     return {} if record is None else record.unread
+
+
+def fetched_contents(state: StateStore, rounds: Sequence[str]) -> Iterator[str]:
+    """The content hashes of the models that these rounds fetched and did not refuse."""
+    for round_id in rounds:
+        entries = steps.read(state, round_id, steps.ENTRIES)
+        for entry in entries.submissions if entries else ():
+            fetched = steps.read(state, round_id, steps.fetch(entry.entry_id))
+            if fetched is not None and fetched.content_hash is not None and fetched.refusal is None:
+                yield fetched.content_hash
 
 
 def _fetched(context: RoundContext, submission: Submission) -> FetchedModel | Refusal:

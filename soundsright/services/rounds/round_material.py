@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from soundsright.core.corpus_commitment import corpus_commitment_in
 from soundsright.core.material import Material
-from soundsright.core.ports import LiveChain
+from soundsright.core.ports import Chain
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import Commitment
 
@@ -27,7 +27,7 @@ def material_of_round(material: Material, schedule: Schedule | None, time_s: flo
     return replace(material, round_number=0 if number is None else number)
 
 
-def committed_block(chain: LiveChain, hotkey: str, roots: Collection[str], before: int) -> int | None:
+def committed_block(chain: Chain, hotkey: str, roots: Collection[str], before: int) -> int | None:
     """The block before `before` in which a hotkey committed to one of the `roots` of a corpus; None if it did not.
 
     Raises:

@@ -2,7 +2,7 @@ from .api import validator_app
 from .chain import check_account
 from .exchange import RevealExchange
 from .gossip import RevealsRequest, SharedReveals
-from .lease import in_use, living_holder, sole_process
+from .lease import Leases, in_use, living_holder, sole_process
 from .paying import PayingService
 from .peers import RevealCollector
 from .round import Backoff, minute_of
@@ -13,6 +13,7 @@ from .view import ValidatorView
 
 __all__ = [
     "Backoff",
+    "Leases",
     "Payees",
     "PayingService",
     "PaymentContext",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from soundsright.core.ports import ModelHub, StateStore
-from soundsright.services.rounds import PRIVATE_FOLDER, steps
+from soundsright.services.rounds import PRIVATE_FOLDER, fetched_contents, steps
 
 KEPT_ROUNDS = 3
 _SPARED_S = 3_600.0
@@ -58,7 +58,7 @@ def forget_old_rounds(
     for round_id in rounds[:-keep]:
         for audio in _audio_folders(folder / round_id):
             shutil.rmtree(audio, ignore_errors=True)
-    models = hub.forget(set(_content_hashes(state, latest)))
+    models = hub.forget(set(fetched_contents(state, latest)))
     envelopes = artifacts.collect(set(_envelope_digests(state, latest)), older_than_s=now_s - _SPARED_S)
     if models or envelopes:
         facts = {"action": "forgotten", "models": models, "envelopes": len(envelopes)}
@@ -75,16 +75,6 @@ def _audio_folders(round_folder: Path) -> Iterator[Path]:
         yield from round_folder.glob("sets/*/*/")
     else:
         yield round_folder / "sets"
-
-
-def _content_hashes(state: StateStore, rounds: Sequence[str]) -> Iterator[str]:
-    """The content hashes of the models of these rounds."""
-    for round_id in rounds:
-        entries = steps.read(state, round_id, steps.ENTRIES)
-        for entry in entries.submissions if entries else ():
-            fetched = steps.read(state, round_id, steps.fetch(entry.entry_id))
-            if fetched is not None and fetched.content_hash is not None and fetched.refusal is None:
-                yield fetched.content_hash
 
 
 def _envelope_digests(state: StateStore, rounds: Sequence[str]) -> Iterator[str]:

@@ -1,0 +1,72 @@
+"""The records of a task, one for each kind of step, and the names of the steps.
+
+They stand beside the steps of `services/rounds` under the round id `task-N`:
+
+    turn        the block at which this validator's turn was noticed, and the allowlist of that time
+    material    what the sets are drawn from
+    signed      the verdict in its envelope, which is published as it stands here
+    published   the digest of the verdict, once it stands in the bucket
+    abandoned   why the task gets no verdict of this validator
+
+Blocks are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from soundsright.core.federation import StatedMaterial
+from soundsright.services.rounds import steps
+
+
+@dataclass(frozen=True)
+class TurnStep(steps.StepRecord):
+    """The final block at which the turn was noticed, and the digest of the allowlist that gave it."""
+
+    block: int
+    allowlist: str
+
+
+@dataclass(frozen=True)
+class MaterialStep(steps.StepRecord):
+    """The recordings of the sets, as the verdict states them."""
+
+    stated: StatedMaterial
+
+    def facts(self) -> dict[str, Any]:
+        return asdict(self.stated)
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Self:
+        return cls(StatedMaterial(facts["digest"], tuple(facts["public"]), facts["committed_block"]))
+
+
+@dataclass(frozen=True)
+class SignedStep(steps.StepRecord):
+    """The verdict in its envelope. A signature differs each time, so the first one is kept and published."""
+
+    envelope: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class PublishedStep(steps.StepRecord):
+    """The digest of the verdict that stands in the bucket."""
+
+    digest: str
+
+
+@dataclass(frozen=True)
+class AbandonedStep(steps.StepRecord):
+    """Why the task gets no verdict: its time is over, or the bucket has another verdict of this hotkey."""
+
+    reason: str
+
+
+TURN = steps.StepKey("turn", TurnStep)
+MATERIAL = steps.StepKey("material", MaterialStep)
+SIGNED = steps.StepKey("signed", SignedStep)
+PUBLISHED = steps.StepKey("published", PublishedStep)
+ABANDONED = steps.StepKey("abandoned", AbandonedStep)

@@ -1,0 +1,290 @@
+"""The sampler: when its turn comes, it judges a task and publishes audio and verdict in its own bucket.
+
+The turn follows from the last final block and the allowlist. A backup has its turn only if each validator before it
+certainly shows no valid verdict: a bucket that cannot be read may have one. A fault of this validator's own engine,
+disk, bucket or chain gives no verdict and stops nothing: the work is tried again after growing pauses, until the
+task's time is over. Blocks are counted, times are in seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from soundsright.core.errors import BucketExists, InfrastructureFault, SoundsRightError
+from soundsright.core.federation import Verdict
+from soundsright.core.ports import Clock
+from soundsright.ranking import Turn, failover_order, turn
+from soundsright.services.federation import federation_steps
+from soundsright.services.federation.context import KnownValidators, SamplerContext
+from soundsright.services.federation.federation_steps import AbandonedStep, PublishedStep, SignedStep, TurnStep
+from soundsright.services.federation.judging import JudgedTask, begun_task, judged_task
+from soundsright.services.federation.task import task_id, task_of
+from soundsright.services.federation.task_files import put_task_files, verdict_key
+from soundsright.services.federation.verdict import MAX_VERDICT_BYTES, sign_verdict
+from soundsright.services.rounds import Cancelled, fetched_contents, steps
+from soundsright.services.validator import Backoff, Leases, sole_process
+
+_log = logging.getLogger(__name__)
+
+POLL_S = 60.0
+FIRST_PAUSE_S = 10.0
+LONGEST_PAUSE_S = 120.0
+IDLE, RUNNING, WAITING = "idle", "running", "waiting"
+"""The states: nothing to do; a task is being judged; a fault must pass first."""
+
+
+@dataclass(frozen=True)
+class _OwnTurn:
+    """A turn of this validator, the block at which it was noticed, and the allowlist that gives it."""
+
+    turn: Turn
+    block: int
+    allowlist: KnownValidators
+
+
+class Sampler:
+    """Judges the tasks of this validator's turns. One thread calls `run` or `tick`, any thread `status`.
+
+    `problem` receives the sentence of a fault that lasts, or None when it is over. `published` receives the number
+    of each task whose verdict stands in the bucket.
+    """
+
+    def __init__(
+        self,
+        context: SamplerContext,
+        *,
+        poll_s: float = POLL_S,
+        problem: Callable[[str | None], None] = lambda _sentence: None,
+        published: Callable[[int], None] = lambda _task: None,
+    ) -> None:
+        self._context = context
+        self._poll_s = poll_s
+        self._report = problem
+        self._published = published
+        self._retry = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
+        self._state = IDLE
+        self._task: int | None = None
+        self._waits_for = ""
+
+    def status(self) -> Mapping[str, Any]:
+        """The state, the task that is judged or was judged last, and why the sampler waits."""
+        return {"state": self._state, "task": self._task, "waits_for": self._waits_for}
+
+    def run(self, stop: threading.Event) -> None:
+        """Judge tasks until `stop` is set. Then the running models are ended, and what was recorded stays."""
+        worker = threading.Thread(target=self._loop, name="sampler", daemon=True)
+        worker.start()
+        while worker.is_alive() and not stop.wait(0.2):
+            pass
+        self._context.cancel()
+        worker.join()
+
+    def _loop(self) -> None:
+        while not self._context.cancelled.is_set():
+            with suppress(Cancelled):
+                self.tick()
+            self._context.cancelled.wait(self._poll_s)
+
+    def tick(self) -> None:
+        """Continue the task that began, or begin the one that is due. Faults are tried again later.
+
+        Raises:
+            Cancelled: the sampler stops.
+        """
+        if not self._retry.is_due(self._context.clock.now()):
+            return
+        try:
+            self._work()
+        except Cancelled:
+            raise
+        except SoundsRightError as fault:
+            self._failed(str(fault))
+        except Exception as error:  # noqa: BLE001 - a service goes on, and says what happened
+            _log.exception("sampler failed", extra={"action": "sampler_failed"})
+            self._failed(f"An error of the program ({type(error).__name__}). The log has the traceback.")
+        else:
+            self._retry.succeeded()
+            self._state = IDLE
+            self._report(None)
+
+    def _failed(self, sentence: str) -> None:
+        self._context.raise_if_cancelled()
+        _log.warning("%s; trying again", sentence.rstrip("."), extra={"action": "sampler_waits"})
+        self._retry.failed(self._context.clock.now())
+        self._state, self._waits_for = WAITING, sentence
+        self._report(sentence)
+
+    def _work(self) -> None:
+        context = self._context
+        finalized = context.chain.finalized().number
+        task = self._unfinished()
+        if task is not None and finalized >= context.last_block(task):
+            self._abandon(task, f"Block {finalized} is after its time")
+            task = None
+        if task is None:
+            own = self._due(finalized)
+            if isinstance(own, str):
+                self._wait(own)
+                return
+            task = own.turn.task
+            self._begin(own)
+        self._state, self._task, self._waits_for = RUNNING, task, ""
+        if self._finish(task):
+            self._published(task)
+        self._remove_old_files()
+
+    def _unfinished(self) -> int | None:
+        """The task that has begun in a turn of this validator, and has neither a verdict nor been abandoned."""
+        state = self._context.state
+        rounds = state.rounds()
+        if not rounds:
+            return None
+        last = rounds[-1]
+        if steps.read(state, last, federation_steps.TURN) is None or self._is_over(last):
+            return None
+        return task_of(last)
+
+    def _is_over(self, round_id: str) -> bool:
+        state = self._context.state
+        if steps.read(state, round_id, federation_steps.PUBLISHED) is not None:
+            return True
+        return steps.read(state, round_id, federation_steps.ABANDONED) is not None
+
+    def _due(self, finalized: int) -> _OwnTurn | str:
+        """The turn of this validator if it has to judge a task now, or the reason why it has not."""
+        context = self._context
+        allowlist = context.allowlist(finalized)
+        if allowlist is None:
+            return "no allowlist holds"
+        validators, own = allowlist.validators, context.account.address
+        if own not in validators:
+            return "this hotkey is not on the allowlist"
+        rules = context.rules
+        now = turn(finalized, len(validators), rules.interval_blocks, rules.grace_blocks)
+        if validators[now.sampler] != own or now.task < 1:
+            return f"task {now.task} is the turn of {validators[now.sampler]}"
+        if self._is_over(task_id(now.task)):
+            return f"task {now.task} is done"
+        order = [validators[place] for place in failover_order(now.task, len(validators))]
+        before = order[: order.index(own)]
+        shown = {hotkey: context.shown(now.task, hotkey) for hotkey in (*before, own)}
+        done = next((hotkey for hotkey, is_shown in shown.items() if is_shown), None)
+        if done is not None:
+            return f"task {now.task} has a verdict of {done}"
+        unknown = [hotkey for hotkey, is_shown in shown.items() if is_shown is None]
+        if unknown:
+            return f"task {now.task} may have a verdict of {unknown[0]}, whose bucket is unreadable"
+        return _OwnTurn(now, finalized, allowlist)
+
+    def _wait(self, reason: str) -> None:
+        if reason != self._waits_for:
+            self._waits_for = reason
+            _log.info("no task: %s", reason, extra={"action": "no_task"})
+
+    def _begin(self, own: _OwnTurn) -> None:
+        context, task = self._context, own.turn.task
+        begun_task(context, task, context.settings(task))
+        step = TurnStep(own.block, own.allowlist.digest)
+        steps.write(context.state, task_id(task), federation_steps.TURN, step)
+        _log.info("task %d begins", task, extra={"action": "task_begins", "task": task, "step": own.turn.step})
+
+    def _finish(self, task: int) -> bool:
+        """Judge the task and publish it. Returns whether the verdict stands in the bucket.
+
+        Raises:
+            InfrastructureFault: something around this validator failed. Call it again to continue.
+            UsageError: the task began under other settings.
+            Cancelled: the sampler stops.
+        """
+        context, round_id = self._context, task_id(task)
+        judged = judged_task(context, task)
+        signed = steps.read(context.state, round_id, federation_steps.SIGNED)
+        if signed is None:
+            signed = self._signed(task, judged)
+            steps.write(context.state, round_id, federation_steps.SIGNED, signed)
+        context.raise_if_cancelled()
+        put_task_files(context.bucket, judged, task, validator=context.account.address)
+        context.raise_if_cancelled()
+        if not self._put_verdict(task, signed.envelope.encode()):
+            self._abandon(task, "The bucket has another verdict of this hotkey on it")
+            return False
+        steps.write(context.state, round_id, federation_steps.PUBLISHED, PublishedStep(signed.digest))
+        _log.info("task %d is published", task, extra={"action": "task_published", "task": task})
+        return True
+
+    def _signed(self, task: int, judged: JudgedTask) -> SignedStep:
+        context = self._context
+        own = steps.read(context.state, task_id(task), federation_steps.TURN)
+        assert own is not None
+        verdict = Verdict(
+            task,
+            context.account.address,
+            own.block,
+            judged.block_hash,
+            own.allowlist,
+            judged.settings.rules_digest,
+            {competition_id: clips.digest for competition_id, clips in judged.sets.items()},
+            judged.unprocessed,
+            judged.rows,
+            self._previous(),
+            judged.material,
+        )
+        envelope = sign_verdict(verdict, context.account).decode()
+        document = json.loads(envelope)["document"]
+        return SignedStep(envelope, hashlib.sha256(document.encode()).hexdigest())
+
+    def _previous(self) -> str:
+        """The digest of this validator's last verdict; empty if it has none."""
+        last = steps.latest(self._context.state, federation_steps.PUBLISHED)
+        return "" if last is None else last[1].digest
+
+    def _put_verdict(self, task: int, raw: bytes) -> bool:
+        """Create the verdict in the bucket. Returns False if another one stands there."""
+        context = self._context
+        key = verdict_key(task, context.account.address)
+        try:
+            context.bucket.put(key, raw, create=True)
+        except BucketExists:
+            return context.bucket.get(key, MAX_VERDICT_BYTES) == raw
+        return True
+
+    def _abandon(self, task: int, reason: str) -> None:
+        _log.warning("task %d gets no verdict: %s", task, reason, extra={"action": "task_abandoned", "task": task})
+        steps.write(self._context.state, task_id(task), federation_steps.ABANDONED, AbandonedStep(reason))
+
+    def _remove_old_files(self) -> None:
+        """Remove audio and models that no kept task needs. What cannot be removed does no harm."""
+        context = self._context
+        tasks = context.state.rounds()
+        for round_id in tasks[: -context.kept_tasks][-2 * context.kept_tasks :]:
+            shutil.rmtree(context.folder / "tasks" / round_id, ignore_errors=True)
+        if not context.owns_hub:
+            return
+        with suppress(InfrastructureFault):
+            context.hub.forget(set(fetched_contents(context.state, tasks[-context.kept_tasks :])))
+
+
+@contextmanager
+def sole_sampler(leases: Leases, hotkey: str, *, clock: Clock, lost: Callable[[], None]) -> Iterator[None]:
+    """Refuse a second sampler of the same hotkey on the same state while the block runs.
+
+    Raises:
+        UsageError: another process judges for this hotkey.
+        StateUnavailable: the state does not answer.
+    """
+    with sole_process(
+        leases,
+        f"federation:{hotkey}",
+        clock=clock,
+        lost=lost,
+        used=f"the hotkey {hotkey} as a sampler",
+    ):
+        yield
