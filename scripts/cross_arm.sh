@@ -1,19 +1,29 @@
 #!/usr/bin/env bash
 # Compares digests of sets, scores and decisions on an emulated 64-bit ARM with the recorded ones: `make cross-arm`.
 #
-#     scripts/cross_arm.sh [--wheels] [FOLDER]
+#     scripts/cross_arm.sh [--wheels] [--small] [FOLDER]
 #
 # It makes a Debian tree for ARM in FOLDER (default: build/arm64), installs the wheels of the versions that .venv has,
-# and runs scripts/same_bytes.py in it under QEMU. PESQ, SciPy's transforms and soxr are compiled here without fused
-# operations, which GCC uses on ARM unless it is told not to; with --wheels only PESQ is. It needs root, because it
-# changes the root folder, and on Debian: apt install mmdebstrap qemu-user-static g++-aarch64-linux-gnu cmake
+# and runs the self-check and scripts/same_bytes.py in it under QEMU. PESQ, SciPy's transforms and soxr are compiled
+# here without fused operations, which GCC uses on ARM unless it is told not to. With --wheels only PESQ is, and the
+# self-check must refuse that machine. --small draws one clip of each set. It needs root, because it changes the root
+# folder, and on Debian: apt install mmdebstrap qemu-user-static g++-aarch64-linux-gnu cmake
 set -euo pipefail
+trap 'echo "$0 failed in line $LINENO." >&2' ERR
 
-own_builds=yes
-[ "${1:-}" = --wheels ] && { own_builds=no; shift; }
+own_builds=yes small=()
+while [ "${1:-}" != "${1#--}" ]; do
+  case $1 in
+    --wheels) own_builds=no ;;
+    --small) small=(--small) ;;
+    *) echo "There is no option $1. See the top of $0." >&2; exit 2 ;;
+  esac
+  shift
+done
 root=$(cd "$(dirname "$0")/.." && pwd)
 tree=$(realpath -m "${1:-$root/build/arm64}")
-pip="$root/.venv/bin/pip --quiet --disable-pip-version-check"
+python=$root/.venv/bin/python
+pip="$python -m pip --quiet --disable-pip-version-check"
 site=$tree/opt/site
 sources=$tree-sources
 strict="-O3 -ffp-contract=off -DNDEBUG -shared -fPIC"
@@ -24,26 +34,25 @@ for program in mmdebstrap qemu-aarch64-static aarch64-linux-gnu-g++ cmake; do
 done
 [ "$(id -u)" = 0 ] || { echo "Run it as root: it changes the root folder." >&2; exit 2; }
 
-version() { "$root/.venv/bin/python" -c "from importlib.metadata import version; print(version('$1'))"; }
-
-# pip unpacks a source before it asks for the metadata, which would need a compiler for Fortran. The source is enough.
-unpacked() {
-  local at=$sources/$1
-  if [ ! -d "$at" ]; then
-    mkdir -p "$at"
-    TMPDIR=$at $pip download --no-clean --no-deps --no-binary :all: --no-build-isolation --no-cache-dir \
-      --dest "$at" "$1==$(version "$1")" >/dev/null 2>&1 || true
-    if ls "$at"/*.tar.gz >/dev/null 2>&1; then tar -xzf "$at"/*.tar.gz -C "$at"; fi
-  fi
-  find "$at" -name pyproject.toml -o -name setup.py | awk '{ print length, $0 }' | sort -n | head -1 | cut -d' ' -f2- | xargs dirname
+step() { echo "$(date +%H:%M:%S) $*" >&2; }
+version() { "$python" -c "from importlib.metadata import version; print(version('$1'))"; }
+unpacked() { "$root/scripts/unpacked_source.sh" "$python" "$1" "$(version "$1")" "$sources"; }
+emulated() {
+  env -i PATH=/usr/sbin:/usr/bin:/bin HOME=/tmp PYTHONPATH=/src:/opt/site NUMBA_CACHE_DIR=/tmp/numba OMP_NUM_THREADS=1 \
+    OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 nice chroot "$tree" /usr/bin/qemu-aarch64-static /usr/bin/python3.11 "$@" \
+    2> >(grep --line-buffered -v "^Can't read /proc/cpuinfo" >&2)
 }
 
-if [ ! -x "$tree/usr/bin/python3.11" ]; then
-  mmdebstrap --quiet --mode=root --variant=extract --architectures=arm64 --include=python3,libpython3.11-dev,libc6-dev \
-    bookworm "$tree"
+if [ ! -e "$tree/complete" ]; then
+  step "1 of 5, a Debian tree for ARM in $tree"
+  rm -rf "${tree:?}"
+  mmdebstrap --quiet --mode=root --variant=extract --architectures=arm64 \
+    --include=python3,libpython3.11-dev,libc6-dev,libstdc++6 bookworm "$tree"
+  touch "$tree/complete"
 fi
 cp "$(command -v qemu-aarch64-static)" "$tree/usr/bin/"
 
+step "2 of 5, the wheels of the versions that .venv has"
 wheels=()
 for name in numpy scipy numba llvmlite soundfile soxr cffi lazy-loader platformdirs; do wheels+=("$name==$(version $name)"); done
 rm -rf "$site"
@@ -51,24 +60,21 @@ $pip install --target "$site" --python-version 3.11 --implementation cp --only-b
   --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux2014_aarch64 \
   "${wheels[@]}" 2>/dev/null
 # pip runs on this machine, so the tools that translate bindings do too.
-$pip install --target "$sources/tools" cython pybind11 nanobind 2>/dev/null
+$pip install --upgrade --target "$sources/tools" cython nanobind 2>/dev/null
 headers="-I$tree/usr/include/python3.11 -I$tree/usr/include -I$site/numpy/_core/include"
 
+step "3 of 5, builds for ARM"
 pesq=$(unpacked pesq)/pesq
-PYTHONPATH=$sources/tools "$root/.venv/bin/python" -m cython -3 "$pesq/cypesq.pyx" -o "$pesq/cypesq.c"
+PYTHONPATH=$sources/tools "$python" -m cython -3 "$pesq/cypesq.pyx" -o "$pesq/cypesq.c"
 mkdir -p "$site/pesq" && cp "$pesq"/*.py "$site/pesq/"
 # shellcheck disable=SC2086
 aarch64-linux-gnu-gcc $strict -w $headers -I"$pesq" "$pesq"/{cypesq,dsp,pesqdsp,pesqmod}.c -o "$site/pesq/cypesq.$extension" -lm
 
 if [ "$own_builds" = yes ]; then
-  scipy=$(unpacked scipy)
-  # shellcheck disable=SC2086
-  aarch64-linux-gnu-g++ $strict -std=c++17 -fvisibility=hidden -DPOCKETFFT_PTHREADS $headers \
-    -I"$scipy/scipy/_lib/pocketfft" -I"$scipy/subprojects/pocketfft" -I"$scipy/scipy/_build_utils/src" \
-    -I"$sources/tools/pybind11/include" "$scipy/scipy/fft/_pocketfft/pypocketfft.cxx" \
-    -o "$site/scipy/fft/_pocketfft/pypocketfft.$extension" -pthread
+  CXX=aarch64-linux-gnu-g++ HEADERS=$headers "$root/scripts/build_transforms.sh" "$python" "$site" "$sources"
   soxr=$(unpacked soxr)
   nanobind=$sources/tools/nanobind
+  rm -rf "$sources/libsoxr"
   cmake -S "$soxr/libsoxr" -B "$sources/libsoxr" -DCMAKE_POLICY_VERSION_MINIMUM=3.5 -DCMAKE_SYSTEM_NAME=Linux \
     -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_C_FLAGS="-ffp-contract=off -fPIC" -DBUILD_TESTS=OFF -DWITH_OPENMP=OFF -DBUILD_SHARED_LIBS=OFF \
@@ -81,11 +87,25 @@ if [ "$own_builds" = yes ]; then
     -o "$site/soxr/soxr_ext.$extension"
 fi
 
+step "4 of 5, the self-check under QEMU"
 rm -rf "$tree/src" && mkdir -p "$tree/src/tests" "$tree/tmp"
 tar -C "$root" --exclude=__pycache__ -cf - soundsright scripts datasets tests/golden | tar -C "$tree/src" -xf -
+# It names the machine's processor: that the emulation ran at all is a part of the result.
+emulated -c '
+import platform
+from soundsright.core.errors import UsageError
+from soundsright.services.self_check import check_machine
+try:
+    said = check_machine()
+except UsageError as error:
+    said = str(error)
+print(platform.machine() + ":", said)' | tee "$tree-self-check"
+expected="golden clips and their scores are those of every validator"
+[ "$own_builds" = yes ] || expected="This machine cannot judge"
+grep -q "^aarch64: .*$expected" "$tree-self-check" || { echo "The self-check should say: $expected" >&2; exit 3; }
+
+step "5 of 5, all digests under QEMU. Each set's name is printed as its clips are drawn"
 found=$tree-digests.json
-env -i PATH=/usr/sbin:/usr/bin:/bin HOME=/tmp PYTHONPATH=/src:/opt/site NUMBA_CACHE_DIR=/tmp/numba OMP_NUM_THREADS=1 \
-  OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
-  nice chroot "$tree" /usr/bin/qemu-aarch64-static /usr/bin/python3.11 /src/scripts/same_bytes.py --bits >"$found" 2>"$found.log" \
-  || { tail -5 "$found.log" >&2; exit 1; }
-"$root/.venv/bin/python" "$root/scripts/cross.py" --compare "$found"
+emulated /src/scripts/same_bytes.py --bits --progress "${small[@]}" >"$found"
+"$python" "$root/scripts/cross.py" "${small[@]}" --compare "$found"
+step "done"

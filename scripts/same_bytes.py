@@ -1,14 +1,14 @@
 """Prints digests of sets, scores and decisions, which must be the same on every machine.
 
-    python scripts/same_bytes.py [--small] [--bits] [--record | --record-golden-clips]
+    python scripts/same_bytes.py [--small] [--bits] [--progress] [--record | --record-golden-clips]
 
 It draws small sets for each task and rate, scores answers to their clips with every metric that can decide, scores
 answers to given recordings, and decides rounds on these scores and on drawn ones under every ruleset. WAV files and
 shares must be equal to the last bit. Scores are compared as rounds decide on them, and the statistics
 of decisions to nine digits. `--small` draws one clip of each set. `--bits` adds the values before rounding, to find
-a difference before it matters. `--record` writes `tests/golden/same_bytes.json`, which `make cross` compares with
-other processors, and the digests of the golden clips, by which every validator checks its own machine.
-`--record-golden-clips` writes only these.
+a difference before it matters. `--progress` prints the names of clips to standard error. `--record` writes
+`tests/golden/same_bytes.json`, which `make cross` compares with other processors, and the digests of the golden
+clips, by which every validator checks its own machine. `--record-golden-clips` writes only these.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -174,11 +174,12 @@ def rounded(scores: Mapping[str, float]) -> dict[str, float]:
     return {metric: round(score, DECIDED_DECIMALS) for metric, score in scores.items()}
 
 
-def drawn(small: bool) -> dict[str, dict[str, Any]]:
+def drawn(small: bool, note: Callable[[str], None]) -> dict[str, dict[str, Any]]:
     """The WAV digests of drawn clips, the scores of one answer to each, and the values before rounding."""
     parts: dict[str, dict[str, Any]] = {"wav": {}, "scores": {}, "bits": {}}
-    for of_set, item in clips(small):
+    for number, (of_set, item) in enumerate(clips(small), 1):
         name = f"{of_set}/{item.id}"
+        note(f"clip {number} of {len(KINDS) * len(SetTask) * len(RATES_HZ) * (1 if small else CLIPS)}: {name}")
         for role, samples in item.grid.items():
             parts["wav"][f"{name}/{role}"] = sha256_of(wav_bytes(samples, item.sample_rate_hz))
             parts["bits"][f"{name}/{role}"] = sha256_of(item.signals[role].astype("<f4").tobytes())
@@ -188,12 +189,19 @@ def drawn(small: bool) -> dict[str, dict[str, Any]]:
     return parts
 
 
-def digests(*, small: bool = False, bits: bool = False) -> dict[str, Any]:
+def unsaid(progress: str) -> None:
+    """Say nothing of the progress."""
+
+
+def digests(*, small: bool = False, bits: bool = False, note: Callable[[str], None] = unsaid) -> dict[str, Any]:
     """All digests, in parts: `wav`, `noise`, `scores` of drawn clips, `measures` of given ones, and `decisions`.
 
-    With `bits`, a part of that name has the values before rounding.
+    With `bits`, a part of that name has the values before rounding. `note` gets a sentence before each slow step.
     """
-    parts = drawn(small) | {"noise": noises()}
+    parts = drawn(small, note)
+    note("noises")
+    parts["noise"] = noises()
+    note("scores of given clips")
     answers = {
         rate: {
             name: [scored(clean, degraded, rate, share) for share in SHARES_OF_CLEAN]
@@ -208,6 +216,7 @@ def digests(*, small: bool = False, bits: bool = False) -> dict[str, Any]:
     parts["bits"] |= {
         name: {metric: score.hex() for metric, score in scores.items()} for name, scores in of_clips.items()
     }
+    note("decisions")
     boards = measured_rounds(answers)
     if not small:
         for ruleset in RULESETS:
@@ -224,6 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Print digests that must be the same on every machine.")
     parser.add_argument("--small", action="store_true", help="draw one clip of each set, and skip drawn scores")
     parser.add_argument("--bits", action="store_true", help="add the values before rounding")
+    parser.add_argument("--progress", action="store_true", help="print the names of clips to standard error")
     parser.add_argument("--record", action="store_true", help="write all recorded digests")
     parser.add_argument(
         "--record-golden-clips", action="store_true", help=f"write {self_check.GOLDEN.relative_to(ROOT)}"
@@ -234,7 +244,8 @@ def main() -> None:
         self_check.GOLDEN.write_text(golden + "\n", encoding="utf-8")
     if chosen.record_golden_clips:
         return
-    text = json.dumps(digests(small=chosen.small, bits=chosen.bits), indent=0, sort_keys=True)
+    note = (lambda said: print(said, file=sys.stderr, flush=True)) if chosen.progress else unsaid
+    text = json.dumps(digests(small=chosen.small, bits=chosen.bits, note=note), indent=0, sort_keys=True)
     if chosen.record:
         GOLDEN.write_text(text + "\n", encoding="utf-8")
     else:
