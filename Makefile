@@ -61,6 +61,9 @@ demo-executor-test: $(STAMP) ## Test `soundsright executor demo` with a containe
 fuzz: $(STAMP) ## Check that none of 10 000 changed bundles of a round is accepted; COUNT=N tries others.
 	OMP_NUM_THREADS=1 SOUNDSRIGHT_FUZZ=$(or $(COUNT),10000) $(BIN)/python -m pytest -q tests/services/records/test_round_fuzz.py
 
+stranger: $(STAMP) ## Show how a stranger checks a round of two validators, with planted differences and replays.
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.stranger $(if $(CLIPS),--clips $(CLIPS))
+
 format: $(STAMP) ## Format the source.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -79,7 +82,7 @@ dist: $(STAMP) ## Build the wheels and the sdist into dist/, and check them as a
 cross: $(STAMP) ## Compare sets, scores and decisions under other processors' instructions with the recorded ones.
 	$(BIN)/python scripts/cross.py $(VARIANTS)
 
-cross-arm: $(STAMP) ## The same on an emulated 64-bit ARM: needs root, and takes half an hour.
+cross-arm: $(STAMP) ## The same on an emulated 64-bit ARM: needs root, and takes ten minutes.
 	scripts/cross_arm.sh
 
 clean: ## Remove the environment, the caches and what was built; runs/ stays.

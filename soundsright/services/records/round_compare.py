@@ -122,14 +122,20 @@ def _set(first: RoundBundle, second: RoundBundle) -> _Values:
             continue
         yield f"the number of clips of {name}", a.clips, b.clips
         if a.clips_root != b.clips_root:
-            yield from _lines_of("clip", name, _clips(first, name), _clips(second, name))
+            mine, yours = _clips(first, name), _clips(second, name)
+            for (clip, part), c, d in _paired(mine, yours):
+                yield f"the {part} of clip {clip} of {name}", c, d
+            yield f"the order of the clips of {name}", _order(mine), _order(yours)
         yield f"the digest of the set of {name}", a.set_digest, b.set_digest
 
 
 def _answer(first: RoundBundle, second: RoundBundle) -> _Values:
     for name, a, b in _paired(_by_hotkey(first.document), _by_hotkey(second.document)):
         if a.answers_root != b.answers_root:
-            yield from _lines_of("answer", name, _answers(first, a.entry), _answers(second, b.entry))
+            mine, yours = _answers(first, a.entry), _answers(second, b.entry)
+            for clip, c, d in _paired(mine, yours):
+                yield f"the answer {clip} of {name}", c, d
+            yield f"the order of the answers of {name}", list(mine), list(yours)
 
 
 def _score(first: RoundBundle, second: RoundBundle) -> _Values:
@@ -200,18 +206,19 @@ _STEPS: Mapping[str, Callable[[RoundBundle, RoundBundle], _Values]] = {
 }
 
 
-def _lines_of(kind: str, owner: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> _Values:
-    for clip, a, b in _paired(first, second):
-        yield f"the {kind} {clip} of {owner}", a, b
-    yield f"the order of the {kind}s of {owner}", list(first), list(second)
-
-
-def _clips(bundle: RoundBundle, competition: str) -> dict[str, Any]:
+def _clips(bundle: RoundBundle, competition: str) -> dict[tuple[str, str], Any]:
+    """The digests of a competition's clips, by clip and part of it."""
+    parts = {"clean": "clean signal", "degraded": "degraded signal", "recipe": "recipe"}
     return {
-        line["clip"]: (line["clean"], line["degraded"], line["recipe"])
+        (line["clip"], words): line[part]
         for line in bundle.clips()
         if line["competition"] == competition
+        for part, words in parts.items()
     }
+
+
+def _order(clips: Mapping[tuple[str, str], Any]) -> list[str]:
+    return list(dict.fromkeys(clip for clip, _ in clips))
 
 
 def _answers(bundle: RoundBundle, entry: str) -> dict[str, Any]:

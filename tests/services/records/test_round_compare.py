@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +11,14 @@ import pytest
 from soundsright.adapters.peers import Hotkey, valid_signature
 from soundsright.cli.commands.bundle import command
 from soundsright.cli.main import run as run_command
-from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.services.records import check_not_two_of_one_signer, first_difference, open_bundle
-from soundsright.services.records.round_leaves import answer_leaf, clip_leaf, root_of, score_leaf
 from tests.services.records.bundles import RecordedRun, recorded, recorded_run
+from tests.services.records.planting import STEPS, plant
 from tests.services.records.signing import signed_again
 from tests.services.rounds.subnet import Subnet
 
 VERA, VICTOR = Hotkey.of_seed("vera"), Hotkey.of_seed("victor")
-COMPETITION = "DENOISING_16000HZ"
 
 
 @pytest.fixture(scope="module")
@@ -38,42 +34,6 @@ def other(run: RecordedRun, tmp_path: Path) -> Path:
     return folder
 
 
-def edit(folder: Path, name: str, owner: Callable[[Any], bool], change: dict[str, Any]) -> list[Any]:
-    """Change the first line that belongs to the owner, and return all the owner's lines."""
-    lines = [json.loads(line) for line in (folder / name).read_text().splitlines()]
-    lines[next(n for n, line in enumerate(lines) if owner(line))] |= change
-    (folder / name).write_text("".join(canonical_json(line) + "\n" for line in lines))
-    return [line for line in lines if owner(line)]
-
-
-def plant(step: str, folder: Path) -> Callable[[Any], None]:
-    """Change the record at one step, and return the change of its document."""
-    entry = {"entry": "", "hotkey": ""}
-    with open_bundle(folder) as bundle:
-        entry = {"entry": bundle.document.entries[0].entry, "hotkey": bundle.document.entries[0].hotkey}
-    if step == "set":
-        lines = edit(folder, "clips.jsonl", lambda line: line["competition"] == COMPETITION, {"clean": "0" * 64})
-        return lambda f: f["competitions"][0].update(clips_root=root_of(map(clip_leaf, lines)))
-    if step == "answer":
-        lines = edit(folder, "answers.jsonl", lambda line: line["entry"] == entry["entry"], {"sha256": "0" * 64})
-        return lambda f: f["entries"][0].update(answers_root=root_of(map(answer_leaf, lines)))
-    if step == "score":
-        worse = {"scores": {"ESTOI": 0.125, "PESQ_WB": 1.0}}
-        lines = edit(folder, "scores.jsonl", lambda line: line["entry"] == entry["hotkey"], worse)
-        return lambda f: f["entries"][0].update(scores_root=root_of(map(score_leaf, lines)))
-    changes: dict[str, Callable[[Any], None]] = {
-        "seed": lambda f: f["round"].update(seed_block_hash="0xother"),
-        "entries": lambda f: f["entries"].pop(0),
-        "content": lambda f: f["entries"][0].update(content_hash="other"),
-        "decision": lambda f: f["decisions"][0].update(winner="nobody"),
-        "weight": lambda f: f["weights"].update({"0": 0.9}),
-    }
-    return changes[step]
-
-
-STEPS = ["seed", "entries", "content", "set", "answer", "score", "decision", "weight"]
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_one_planted_difference_is_found_and_named(run: RecordedRun, other: Path, step: str) -> None:
     signed_again(other, VICTOR, plant(step, other))
@@ -84,6 +44,14 @@ def test_one_planted_difference_is_found_and_named(run: RecordedRun, other: Path
     assert found.first != found.second
     assert found.first in found.sentence
     assert found.second in found.sentence
+
+
+def test_a_clip_is_named_with_its_part(run: RecordedRun, other: Path) -> None:
+    signed_again(other, VICTOR, plant("set", other))
+    with open_bundle(run.record) as first, open_bundle(other) as second:
+        found = first_difference(first, second)
+    assert found is not None
+    assert (found.what, found.second) == ("the clean signal of clip clip-0000 of DENOISING_16000HZ", "0" * 64)
 
 
 @pytest.mark.parametrize("step", STEPS[:-1])
