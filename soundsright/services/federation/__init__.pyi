@@ -1,10 +1,28 @@
+from .allowlist import (
+    MAX_ALLOWLIST_BYTES,
+    Allowlist,
+    NoAllowlist,
+    NoListReason,
+    allowlist_prefix,
+    parsed_allowlist,
+    publish_allowlist,
+    read_allowlist,
+)
 from .audit import audited
 from .audit_rows import AuditPorts
+from .bucket_reader import Absent, Answer, BucketReader, ObjectOf, TooLarge, Unknown
+from .contents import Contents
 from .context import SCOPE, SamplerContext
+from .equivocation import EVIDENCE_SCHEMA, MAX_EVIDENCE_BYTES, Evidence, evidence_of, open_evidence
+from .first_seen import FirstSeen, SeenVerdict
+from .mirror import Mirror, Sought
+from .object_keys import ALLOWLIST_KEY, allowlist_key, evidence_key, metadata_key, mirror_key, verdict_key, view_key
+from .publishing import create_once
 from .reveals import REVEALS_SCOPE, MinerReveals
 from .sampler import POLL_S, Sampler, sole_sampler
 from .task import GATED_METRICS, TaskSettings, drawn_sets, seed_of_task
-from .task_files import generated_stem, metadata_key, original_stem, verdict_key
+from .task_facts import epoch_facts_of, task_facts_of
+from .task_files import generated_stem, original_stem
 from .verdict import (
     MAX_VERDICT_BYTES,
     VERDICT,
@@ -16,6 +34,10 @@ from .verdict import (
     sign_verdict,
     verdict_facts,
 )
+from .verdict_reader import Equivocation, Found, ReadVerdict, Refused, VerdictReader
+from .view_commitments import commit_view, committed_views
+from .view_publishing import ViewPublisher
+from .view_reader import ViewReader
 from .views import (
     MAX_VIEW_BYTES,
     VIEW,
@@ -29,7 +51,11 @@ from .views import (
 )
 
 __all__ = [
+    "ALLOWLIST_KEY",
+    "EVIDENCE_SCHEMA",
     "GATED_METRICS",
+    "MAX_ALLOWLIST_BYTES",
+    "MAX_EVIDENCE_BYTES",
     "MAX_VERDICT_BYTES",
     "MAX_VIEW_BYTES",
     "POLL_S",
@@ -37,31 +63,68 @@ __all__ = [
     "SCOPE",
     "VERDICT",
     "VIEW",
+    "Absent",
+    "Allowlist",
+    "Answer",
     "AuditPorts",
+    "BucketReader",
+    "Contents",
     "EpochFacts",
+    "Equivocation",
+    "Evidence",
+    "FirstSeen",
+    "Found",
     "MinerReveals",
+    "Mirror",
+    "NoAllowlist",
+    "NoListReason",
+    "ObjectOf",
+    "ReadVerdict",
+    "Refused",
     "Sampler",
     "SamplerContext",
+    "SeenVerdict",
     "SignedVerdict",
     "SignedView",
+    "Sought",
     "TaskFacts",
     "TaskSettings",
+    "TooLarge",
+    "Unknown",
+    "VerdictReader",
+    "ViewPublisher",
+    "ViewReader",
+    "allowlist_key",
+    "allowlist_prefix",
     "audited",
     "check_verdict",
     "check_view",
+    "commit_view",
+    "committed_views",
+    "create_once",
     "drawn_sets",
+    "epoch_facts_of",
+    "evidence_key",
+    "evidence_of",
     "generated_stem",
     "metadata_key",
+    "mirror_key",
+    "open_evidence",
     "open_verdict",
     "open_view",
     "original_stem",
+    "parsed_allowlist",
+    "publish_allowlist",
+    "read_allowlist",
     "row_facts",
     "seed_of_task",
     "sign_verdict",
     "sign_view",
     "sole_sampler",
+    "task_facts_of",
     "verdict_facts",
     "verdict_key",
     "view_digest",
     "view_facts",
+    "view_key",
 ]

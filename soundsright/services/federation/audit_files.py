@@ -12,7 +12,8 @@ from soundsright.core.ports import Bucket
 from soundsright.core.strict_json import MAX_DEPTH, NotStrictJson, strict_json
 from soundsright.core.submission import is_sha256
 from soundsright.services.federation.documents import list_of, object_of
-from soundsright.services.federation.task_files import METADATA_SCHEMA, metadata_key
+from soundsright.services.federation.object_keys import metadata_key
+from soundsright.services.federation.task_files import METADATA_SCHEMA
 
 MAX_METADATA_BYTES = 16 << 20
 _KINDS = ("flac", "wav")

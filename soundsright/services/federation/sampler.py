@@ -26,8 +26,9 @@ from soundsright.services.federation import federation_steps
 from soundsright.services.federation.context import KnownValidators, SamplerContext
 from soundsright.services.federation.federation_steps import AbandonedStep, PublishedStep, SignedStep, TurnStep
 from soundsright.services.federation.judging import JudgedTask, begun_task, judged_task
+from soundsright.services.federation.object_keys import verdict_key
 from soundsright.services.federation.task import task_id, task_of
-from soundsright.services.federation.task_files import put_task_files, verdict_key
+from soundsright.services.federation.task_files import put_task_files
 from soundsright.services.federation.verdict import MAX_VERDICT_BYTES, sign_verdict
 from soundsright.services.rounds import Cancelled, fetched_contents, steps
 from soundsright.services.validator import Backoff, Leases, sole_process

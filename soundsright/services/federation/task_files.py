@@ -21,16 +21,12 @@ from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import InfrastructureFault
 from soundsright.core.ports import Bucket
 from soundsright.services.federation.judging import AnswerLine, JudgedTask, sha256_of_wav
+from soundsright.services.federation.object_keys import metadata_key
 from soundsright.services.records import scoring_versions, stored_audio
 from soundsright.services.rounds import ClipSet
 
 METADATA_SCHEMA = "soundsright.task/1"
 WRITES_AT_A_TIME = 16
-
-
-def metadata_key(task: int) -> str:
-    """The key of the list of a task's files."""
-    return f"{task}/metadata.json"
 
 
 def original_stem(task: int, number: str) -> str:
@@ -51,11 +47,6 @@ def clip_numbers(sets: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, str], s
     """
     pairs = [(competition, clip_id) for competition in sorted(sets) for clip_id in sets[competition]]
     return {pair: f"{number:03d}" for number, pair in enumerate(pairs)}
-
-
-def verdict_key(task: int, validator: str) -> str:
-    """The key of a validator's verdict on a task."""
-    return f"{task}/evaluation_results/{validator}.json"
 
 
 @dataclass(frozen=True)

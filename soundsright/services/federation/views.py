@@ -50,8 +50,7 @@ class SignedView:
 class EpochFacts:
     """What all validators know of an epoch, and must stand in each view of it.
 
-    `allowlist` and `rules` are digests. `first_task` is the oldest task of the lookback, and `last_task` the one of
-    the epoch's block.
+    `allowlist` and `rules` are digests. `tasks` are those that can count in the epoch.
     """
 
     epoch_block: int
@@ -59,8 +58,7 @@ class EpochFacts:
     allowlist: str
     rules: str
     competitions: Collection[str]
-    first_task: int
-    last_task: int
+    tasks: range
 
 
 def sign_view(view: View, account: Account) -> bytes:
@@ -105,7 +103,7 @@ def check_view(view: View, known: EpochFacts, *, validator: str) -> None:
         raise RequestRefused("wrong_allowlist", "The view was made for another allowlist")
     if view.rules != known.rules:
         raise RequestRefused("wrong_rules", "The view was made by other rules")
-    if any(not known.first_task <= task <= known.last_task for task in (*view.verdicts, *view.evidence)):
+    if any(task not in known.tasks for task in (*view.verdicts, *view.evidence)):
         raise RequestRefused("wrong_task", "The view lists a task that is not in the lookback of its epoch")
     if not set(view.winners) <= set(known.competitions):
         raise RequestRefused(

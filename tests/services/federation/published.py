@@ -98,7 +98,7 @@ def view(account: Account, listed: Mapping[int, Mapping[str, str]], **changes: A
 
 
 def epoch_facts(**changes: Any) -> EpochFacts:
-    facts = EpochFacts(EPOCH, ADDRESSES, ALLOWLIST, RULES, COMPETITIONS, 0, EPOCH // INTERVAL)
+    facts = EpochFacts(EPOCH, ADDRESSES, ALLOWLIST, RULES, COMPETITIONS, range(EPOCH // INTERVAL + 1))
     return replace(facts, **changes)
 
 

@@ -24,9 +24,9 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V5
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Reveal
 from soundsright.services.federation.context import SamplerContext
+from soundsright.services.federation.object_keys import verdict_key
 from soundsright.services.federation.sampler import Sampler
 from soundsright.services.federation.task import TaskSettings
-from soundsright.services.federation.task_files import verdict_key
 from soundsright.services.federation.verdict import MAX_VERDICT_BYTES, SignedVerdict, open_verdict
 from soundsright.services.rounds import draw_to_disk, score_files
 from soundsright.testing import (

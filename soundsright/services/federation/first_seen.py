@@ -1,0 +1,110 @@
+"""The first valid verdict that this machine saw of each validator and task. It stays, whatever comes later.
+
+A second verdict of one validator on one task, with another digest, is a proof against it. So the digest that was
+seen first is a row of the state, and a restart does not change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from soundsright.core.errors import RecordConflict, UsageError
+from soundsright.core.federation import Verdict
+from soundsright.core.ports import Record, Records
+from soundsright.core.ports.tables import MAX_ROWS
+from soundsright.core.submission import is_sha256
+
+VERDICTS = "federation:verdicts"
+
+
+@dataclass(frozen=True)
+class SeenVerdict:
+    """A verdict that was seen, by its digest. `previous` is the verdict before it that it names; empty for none."""
+
+    task: int
+    validator: str
+    digest: str
+    previous: str = ""
+
+
+class FirstSeen:
+    """The verdicts that were seen first. Use one thread; another process may write to the same state.
+
+    Raises:
+        StateUnavailable: the state does not answer.
+        UsageError: a record is damaged.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._by_place: dict[tuple[int, str], SeenVerdict] = {}
+        self._by_digest: dict[str, SeenVerdict] = {}
+        self._read_up_to = 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what was recorded since the last time, by this process or by another one.
+
+        Raises:
+            StateUnavailable: the state does not answer.
+            UsageError: a record is damaged.
+        """
+        while rows := self._records.read(VERDICTS, after=self._read_up_to, limit=MAX_ROWS):
+            for row in rows:
+                self._note(_seen(row))
+            self._read_up_to = rows[-1].position
+
+    def find(self, task: int, validator: str) -> SeenVerdict | None:
+        """The verdict that was seen first, as of the last `refresh`; None if none was."""
+        return self._by_place.get((task, validator))
+
+    def of_digest(self, digest: str) -> SeenVerdict | None:
+        """The verdict of that digest, if it was the first one of its validator and task."""
+        return self._by_digest.get(digest)
+
+    def between(self, validator: str, after: int, before: int) -> Iterator[SeenVerdict]:
+        """The validator's verdicts on the tasks between the two, without them."""
+        return (
+            seen for seen in self._by_place.values() if seen.validator == validator and after < seen.task < before
+        )
+
+    def record(self, verdict: Verdict, digest: str) -> SeenVerdict:
+        """Record a valid verdict, unless another one was seen before. Returns the one that was seen first.
+
+        Raises:
+            StateUnavailable: the state does not answer.
+            UsageError: a record is damaged.
+        """
+        key = f"{verdict.task}-{verdict.validator}"
+        seen = SeenVerdict(verdict.task, verdict.validator, digest, verdict.previous)
+        try:
+            self._records.append(VERDICTS, key, {"digest": digest, "previous": verdict.previous})
+            self._note(seen)
+        except RecordConflict:
+            self.refresh()  # Another one was first.
+        return self._by_place[verdict.task, verdict.validator]
+
+    def last_of(self, validator: str, before: int) -> SeenVerdict | None:
+        """The validator's verdict on the last task before that one; None if none was seen."""
+        own = self.between(validator, -1, before)
+        return max(own, key=lambda seen: seen.task, default=None)
+
+    def _note(self, seen: SeenVerdict) -> None:
+        self._by_place[seen.task, seen.validator] = self._by_digest[seen.digest] = seen
+
+
+def _seen(row: Record) -> SeenVerdict:
+    task, _, validator = row.key.partition("-")
+    digest, previous = row.facts.get("digest"), row.facts.get("previous")
+    if not (task.isdigit() and validator and isinstance(digest, str) and is_sha256(digest)):
+        raise _damaged(row)
+    if not isinstance(previous, str):
+        raise _damaged(row)
+    return SeenVerdict(int(task), validator, digest, previous)
+
+
+def _damaged(row: Record) -> UsageError:
+    return UsageError(
+        f"The record {row.position} of {row.stream} is damaged", "Restore the last backup of the state database."
+    )

@@ -1,0 +1,55 @@
+"""What a validator knows of a task and of an epoch, from the chain, the allowlist and the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from soundsright.core.federation_rules import FederationRules
+from soundsright.ranking import lookback_tasks, turn
+from soundsright.services.federation.allowlist import Allowlist
+from soundsright.services.federation.verdict import TaskFacts
+from soundsright.services.federation.views import EpochFacts
+
+
+def task_facts_of(
+    task: int,
+    allowlist: Allowlist,
+    rules: FederationRules,
+    *,
+    rules_digest: str,
+    block_hash: str,
+    sets: Mapping[str, str] | None = None,
+) -> TaskFacts:
+    """The facts of a task. `block_hash` is that of its first block, `rules_digest` that of `rules.digest_with`."""
+
+    def sampler(block: int) -> str | None:
+        if block < 0 or block // rules.interval_blocks != task:
+            return None
+        found = turn(block, len(allowlist.validators), rules.interval_blocks, rules.grace_blocks)
+        return allowlist.validators[found.sampler]
+
+    return TaskFacts(
+        task=task,
+        validators=allowlist.validators,
+        allowlist=allowlist.digest,
+        rules=rules_digest,
+        block_hash=block_hash,
+        competitions=frozenset(rules.competitions),
+        clips=rules.clips,
+        sampler=sampler,
+        sets=sets,
+    )
+
+
+def epoch_facts_of(
+    epoch_block: int, allowlist: Allowlist, rules: FederationRules, *, rules_digest: str
+) -> EpochFacts:
+    """The facts of an epoch. `rules_digest` is that of `rules.digest_with`."""
+    return EpochFacts(
+        epoch_block=epoch_block,
+        validators=allowlist.validators,
+        allowlist=allowlist.digest,
+        rules=rules_digest,
+        competitions=rules.competitions,
+        tasks=lookback_tasks(epoch_block, rules),
+    )

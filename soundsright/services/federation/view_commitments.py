@@ -1,0 +1,78 @@
+"""The commitments to views on a chain: those that were made in time, and the own one. Blocks are counted.
+
+A hotkey has one text on the chain, and a validator may commit to a round or a corpus after its view. So the text is
+looked up as of the last block in which views count. If it names no view of the epoch, the text before it counts, as
+of the block before it was written, and so on. A chain shows the same to everybody, so all find the same views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from soundsright.core.errors import ChainUnavailable
+from soundsright.core.federation_commitments import ViewCommitment, beside_view, view_commitment_in
+from soundsright.core.ports import LiveChain, TxResult
+from soundsright.core.submission import Commitment
+from soundsright.core.system_commitments import is_entry_commitment
+
+MAX_LATER = 16
+"""So many texts that a hotkey wrote after its view are looked through. With more, it has no view."""
+
+
+def committed_views(
+    chain: LiveChain, validators: Iterable[str], epoch_block: int, until_block: int
+) -> Mapping[str, str | None]:
+    """By validator, the digest of the view that it committed to last in the blocks from one to the other; or None.
+
+    Raises:
+        ChainUnavailable: the chain does not answer, `until_block` is not final yet, or the chain no longer knows
+            the state of that time.
+    """
+    if chain.finalized().number < until_block:
+        raise ChainUnavailable(f"Block {until_block} is not final yet", "Wait for it.")
+    looks = _Looks(chain)
+    return {hotkey: _view_of(looks, hotkey, epoch_block, until_block) for hotkey in validators}
+
+
+def _view_of(looks: _Looks, hotkey: str, epoch_block: int, until_block: int) -> str | None:
+    block = until_block
+    for _ in range(MAX_LATER + 1):
+        committed = looks.at(block).get(hotkey)
+        if committed is None or committed.block < epoch_block:
+            return None
+        view = view_commitment_in(committed.digest)
+        if view is not None and view.epoch_block == epoch_block:
+            return view.sha256
+        block = committed.block - 1
+        if block < epoch_block:
+            return None
+    return None
+
+
+class _Looks:
+    """The commitments as of some blocks, each block read once."""
+
+    def __init__(self, chain: LiveChain) -> None:
+        self._chain = chain
+        self._by_block: dict[int, dict[str, Commitment]] = {}
+
+    def at(self, block: int) -> Mapping[str, Commitment]:
+        if block not in self._by_block:
+            self._by_block[block] = {each.hotkey: each for each in self._chain.snapshot(block).commitments}
+        return self._by_block[block]
+
+
+def commit_view(chain: LiveChain, hotkey: str, epoch_block: int, sha256: str) -> TxResult:
+    """Commit to the own view, and keep what the hotkey is committed to otherwise. A repeat writes nothing.
+
+    Raises:
+        ChainUnavailable: the chain does not answer.
+    """
+    present = next((each.digest for each in chain.commitments() if each.hotkey == hotkey), "")
+    beside = beside_view(present)
+    if beside and is_entry_commitment(beside):
+        return TxResult(
+            False, "has_entry", "This hotkey has an entry on the chain. Use another hotkey for the federation"
+        )
+    wanted = ViewCommitment(epoch_block, sha256, beside).text
+    return TxResult(True) if present == wanted else chain.publish(hotkey, wanted)
