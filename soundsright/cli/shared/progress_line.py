@@ -21,21 +21,32 @@ class ProgressLine:
         self._shown = sys.stderr.isatty()
         self._started_s = time.monotonic()
         self._width = 0
+        self._is_over = False
 
     def __enter__(self) -> ProgressLine:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._width:
-            click.echo("", err=True)
+        self._end()
 
     def __call__(self, done: int, total: int) -> None:
-        if self._shown:
+        if done <= self._known:
+            self._started_s = time.monotonic()
+        if self._shown and not self._is_over:
             left = time_left(time.monotonic() - self._started_s, done - self._known, total - self._known)
             line = self._form.format(done=done, total=total, left=left)
             # Spaces remove the end of a longer line.
             click.echo("\r" + line.ljust(self._width), nl=False, err=True)
             self._width = len(line)
+            if done >= total:
+                self._is_over = True
+                self._end()
+
+    def _end(self) -> None:
+        """Keep the line, so that another one can follow."""
+        if self._width:
+            click.echo("", err=True)
+        self._width = 0
 
 
 def time_left(elapsed_s: float, done: int, total: int) -> str:

@@ -92,7 +92,7 @@ def checked_deeper(bundle: RoundBundle, chosen: Deeper) -> ReplayReport:
         models = _models(bundle, chosen, folder.path) if chosen.run else None
         report = scored(bundle, report, wanted, chosen.kept, chosen.workers, folder.kept)
         if models is not None and report.is_same:
-            report = merged(report, ran(bundle, wanted.chosen, chosen, folder, models))
+            report = merged(report, ran(bundle, wanted, chosen, folder, models))
     return report
 
 
@@ -179,7 +179,7 @@ def scored(
 
 
 def ran(
-    bundle: RoundBundle, pairs: Sequence[ScoredPair], chosen: Deeper, work: ReplayFolder, models: _Models
+    bundle: RoundBundle, wanted: WantedPairs, chosen: Deeper, work: ReplayFolder, models: _Models
 ) -> ReplayReport:
     """The report of running the models again, in the folder of the replay."""
     from soundsright.adapters.machine import ProcessPool
@@ -190,12 +190,15 @@ def ran(
     number = chosen.workers or len(usable_cpus())
     with (
         closing(ProcessPool(number)) as pool,
+        ProgressLine("Fetched {done} of {total} models, {left} left") as fetching,
         ProgressLine("Ran {done} of {total} results, {left} left", known=work.kept.answers) as progress,
     ):
         material = Material(chosen.sources.corpus)
-        ports = RunPorts(models.hub, models.runner, pool, material, work.path, number, progress, work.kept)
+        ports = RunPorts(
+            models.hub, models.runner, pool, material, work.path, number, progress, fetching, work.kept
+        )
         try:
-            return run_again(bundle, pairs, ports)
+            return run_again(bundle, wanted.chosen, ports, sampled=wanted.sample is not None)
         except KeyboardInterrupt:
             models.runner.stop()
             raise

@@ -7,6 +7,7 @@ from .deciding import decided_again, record_of_bundle
 from .keeping import KeptWork
 from .matching import LEAST_AGREEMENT_DB, match_of
 from .plan import BLOCKS_AFTER, SampleBlock, ScoredPair, pairs_of, sample_block, sampled
+from .refusing import FoundModels, models_again
 from .report import ANSWERS, SCORES, Depth, ReplayReport, Sample, counted
 from .running import run_again
 from .scoring import CheckedScore, line_of, read_checked, scored_again, start_file
@@ -22,6 +23,7 @@ __all__ = [
     "CheckedScore",
     "Depth",
     "FoundAttestations",
+    "FoundModels",
     "GivenAnswers",
     "KeptWork",
     "Listening",
@@ -37,6 +39,7 @@ __all__ = [
     "line_of",
     "listening",
     "match_of",
+    "models_again",
     "open_attestation",
     "pairs_of",
     "read_attestations",

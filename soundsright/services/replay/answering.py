@@ -29,7 +29,8 @@ _Batch = tuple[str, ...]
 class RunPorts:
     """The ports that a replay needs to run models. `folder` receives the sets and the answers.
 
-    `kept` is the work of a replay that was stopped; None if nothing is kept.
+    `progress` gets the number of results that were given again, and `fetching` the number of models that were
+    fetched, each with the number of all. `kept` is the work of a replay that was stopped; None if nothing is kept.
     """
 
     hub: ModelHub
@@ -39,6 +40,7 @@ class RunPorts:
     folder: Path
     workers: int = 1
     progress: Callable[[int, int], None] = lambda _done, _total: None
+    fetching: Callable[[int, int], None] = lambda _done, _total: None
     kept: KeptWork | None = None
 
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
 
 from soundsright.core.audio import digest_of_signals
 from soundsright.core.competition import Competition
-from soundsright.core.errors import EntryRefused, HubUnavailable, InfrastructureFault, UsageError
-from soundsright.core.fetch_limits import FetchLimits
+from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.results import Failure
 from soundsright.core.schedule import seed_of_round
 from soundsright.core.submission import FetchedModel, Submission
@@ -28,6 +28,7 @@ from soundsright.services.replay.deciding import UNPROCESSED, record_of_bundle
 from soundsright.services.replay.keeping import KeptWork
 from soundsright.services.replay.matching import LEAST_AGREEMENT_DB, match_of
 from soundsright.services.replay.plan import ScoredPair
+from soundsright.services.replay.refusing import FoundModels, models_again
 from soundsright.services.replay.report import ANSWERS, Depth, ReplayReport, counted
 from soundsright.services.replay.scoring import signal_of
 from soundsright.services.rounds import (
@@ -41,6 +42,7 @@ from soundsright.services.rounds import (
     steps,
 )
 
+_NO_SAMPLE = "They rest on the record. Only a replay of all results finds them again."
 _PRIVATE = "The recordings are private, so the set cannot be drawn."
 
 
@@ -53,6 +55,15 @@ class _Findings:
     difference: Difference | None = None
     unchecked: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    checked: dict[str, int] = field(default_factory=dict)
+
+    def take(self, found: FoundModels, *, sampled: bool) -> None:
+        """Add what was found about the models."""
+        self.difference = found.difference
+        self.checked |= found.checked
+        self.unchecked += found.unchecked
+        if sampled:
+            self.unchecked.append(("refusals", _NO_SAMPLE))
 
 
 @dataclass
@@ -77,10 +88,13 @@ class _Wanted:
     pairs: tuple[ScoredPair, ...]
 
 
-def run_again(bundle: RoundBundle, pairs: Sequence[ScoredPair], ports: RunPorts) -> ReplayReport:
-    """Draw the sets again, fetch the models by their content, run them, and find the first difference.
+def run_again(
+    bundle: RoundBundle, pairs: Sequence[ScoredPair], ports: RunPorts, *, sampled: bool = False
+) -> ReplayReport:
+    """Fetch the models by their content, draw the sets again, run the models, and find the first difference.
 
-    Sets of private recordings and models that the hub no longer has count as unchecked.
+    Refusals that follow from files are found again too, unless `pairs` are a sample. Sets of private recordings and
+    models that the hub no longer has count as unchecked.
 
     Raises:
         UsageError: the recordings here are not those of the round.
@@ -89,14 +103,21 @@ def run_again(bundle: RoundBundle, pairs: Sequence[ScoredPair], ports: RunPorts)
     record = record_of_bundle(bundle)
     findings = _Findings()
     own = [_wanted(record, competition, pairs) for competition in record.round_plan.rules.competitions]
+    ids = [each.submission.entry_id for wanted in own for each in wanted]
+    found = models_again(record, ports, ids if sampled else None)
+    findings.take(found, sampled=sampled)
+    if findings.difference is not None:
+        return _report(findings)
     shown = _Shown(ports.progress, sum(len(each.pairs) for wanted in own for each in wanted))
     done = 0
     shown(done)
     for competition, wanted in zip(record.round_plan.rules.competitions, own, strict=True):
         clips = _redrawn(bundle, record, competition, ports, findings) if wanted else None
         for each in wanted:
-            if clips is not None:
-                _check_entry(bundle, record, each, clips, ports, findings, partial(shown, before=done))
+            model = found.models.get(each.submission.entry_id)
+            if clips is not None and model is not None:
+                run = _Run(bundle, record, each, model, clips, ports)
+                _check_entry(run, findings, partial(shown, before=done))
             done += len(each.pairs)
             shown(done)
             if findings.difference is not None:
@@ -105,7 +126,7 @@ def run_again(bundle: RoundBundle, pairs: Sequence[ScoredPair], ports: RunPorts)
 
 
 def _report(findings: _Findings) -> ReplayReport:
-    checked = {ANSWERS: findings.answers, "of them equal by their digest": findings.equal}
+    checked = {**findings.checked, ANSWERS: findings.answers, "of them equal by their digest": findings.equal}
     return ReplayReport(
         Depth.RUN, checked, findings.difference, counted(findings.unchecked), remarks=tuple(findings.remarks)
     )
@@ -213,26 +234,31 @@ def _same_set(bundle: RoundBundle, clips: ClipSet, findings: _Findings) -> ClipS
     return clips
 
 
-def _check_entry(
-    bundle: RoundBundle,
-    record: RecordedRound,
-    wanted: _Wanted,
-    clips: ClipSet,
-    ports: RunPorts,
-    findings: _Findings,
-    show: Callable[[int], None],
-) -> None:
+@dataclass(frozen=True)
+class _Run:
+    """The run of one entry's model on its set."""
+
+    bundle: RoundBundle
+    record: RecordedRound
+    wanted: _Wanted
+    model: FetchedModel
+    clips: ClipSet
+    ports: RunPorts
+
+    def answers(self, run: Literal[1, 2]) -> GivenAnswers:
+        return GivenAnswers(self.record.round_plan, self.model, self.clips, self.ports, run)
+
+
+def _check_entry(run: _Run, findings: _Findings, show: Callable[[int], None]) -> None:
     """Run one entry's model, a second time on the clips that it answered differently, and compare.
 
     `show` gets the number of results that were computed.
     """
+    wanted = run.wanted
     name, hotkey = wanted.submission.competition.id, wanted.submission.hotkey
-    model = _fetched(record, wanted, ports, findings)
-    if model is None:
-        return
-    first = GivenAnswers(record.round_plan, model, clips, ports, 1)
+    first, again = run.answers(1), run.answers(2)
     answers: dict[str, str | Failure] = {}
-    for clip_id, answer in first.to(_asked(record, wanted)):
+    for clip_id, answer in first.to(_asked(run.record, wanted)):
         answers[clip_id] = answer
         show(sum(pair.line.id in answers for pair in wanted.pairs))
     other = []
@@ -252,7 +278,6 @@ def _check_entry(
             return
     if not other:
         return
-    again = GivenAnswers(record.round_plan, model, clips, ports, 2)
     repeated = dict(again.to(tuple(sorted(pair.line.id for pair in other))))
     unsteady = {clip_id for clip_id, answer in repeated.items() if _text(answer) != _text(answers[clip_id])}
     if unsteady:
@@ -260,7 +285,7 @@ def _check_entry(
             f"{name}: {hotkey} does not repeat itself on {len(unsteady)} of {len(other)} clips."
         )
     second = {clip_id: again for clip_id in unsteady if isinstance(repeated[clip_id], str)}
-    _check_agreement(bundle, wanted, other, clips, first, second, findings)
+    _check_agreement(run, other, first, second, findings)
 
 
 def _asked(record: RecordedRound, wanted: _Wanted) -> tuple[str, ...]:
@@ -272,25 +297,6 @@ def _asked(record: RecordedRound, wanted: _Wanted) -> tuple[str, ...]:
     if any(pair.answer is None for pair in wanted.pairs):
         ids |= record.sets[wanted.submission.competition.id].results[wanted.submission.hotkey].keys()
     return tuple(sorted(ids))
-
-
-def _fetched(record: RecordedRound, wanted: _Wanted, ports: RunPorts, findings: _Findings) -> FetchedModel | None:
-    """The model with the content that the round fetched."""
-    entry = wanted.submission
-    step = steps.RoundSteps(record.round_id, record.steps).get(steps.fetch(entry.entry_id))
-    recorded = "" if step is None else step.content_hash or ""
-    try:
-        model = ports.hub.cached(entry, recorded) or ports.hub.fetch(entry, limits=FetchLimits())
-    except (EntryRefused, HubUnavailable) as error:
-        why = f"The hub does not give the model of {entry.hotkey} ({error})."
-        findings.unchecked.append((f"{entry.competition.id}: answers of {entry.hotkey}", why))
-        return None
-    if model.content_hash != recorded:
-        findings.difference = Difference(
-            entry.competition.id, "content", entry.hotkey, recorded, model.content_hash
-        )
-        return None
-    return model
 
 
 def _recorded(pair: ScoredPair) -> str | Failure:
@@ -306,10 +312,8 @@ def _text(answer: str | Failure) -> str:
 
 
 def _check_agreement(
-    bundle: RoundBundle,
-    wanted: _Wanted,
+    run: _Run,
     other: Sequence[ScoredPair],
-    clips: ClipSet,
     answers: GivenAnswers,
     second: Mapping[str, GivenAnswers],
     findings: _Findings,
@@ -318,6 +322,7 @@ def _check_agreement(
 
     `second` has the second run for the clips on which it differs from the first.
     """
+    bundle, wanted, clips = run.bundle, run.wanted, run.clips
     name, hotkey = wanted.submission.competition.id, wanted.submission.hotkey
     levels: list[float] = []
     for pair in other:

@@ -21,7 +21,7 @@ from .enhanced_clips import EnhancedClips
 from .evaluator import batches_of
 from .faults import UNSCORABLE, Cancelled, EntryStuck, ProgramFault, unexpected_errors_as_stuck
 from .fetch_models import fetched_contents
-from .fingerprints import PROBE_CLIPS
+from .fingerprints import PROBE_CLIPS, same_tensor_pairs
 from .hiding import PRIVATE_FOLDER, make_private, recipe_sha256, shown_line, signal_sha256
 from .job_results import result_of
 from .opening import (
@@ -113,6 +113,7 @@ __all__ = [
     "result_of",
     "retirement",
     "roots_of",
+    "same_tensor_pairs",
     "score_files",
     "seed_hash",
     "shown_line",

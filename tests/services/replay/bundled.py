@@ -26,7 +26,7 @@ from soundsright.services.records import (
     write_bundle,
     write_record,
 )
-from soundsright.services.replay import RunPorts
+from soundsright.services.replay import ReplayReport, RunPorts
 from soundsright.services.rounds import RoundOutcome
 from soundsright.testing import InlinePool
 from tests.services.rounds.subnet import COMPETITION, Subnet
@@ -123,6 +123,11 @@ class Bundled:
         sandbox = FunctionModels({**MODELS, **changes.pop("models", {})})
         ports = RunPorts(self.subnet.hub, sandbox, InlinePool(), PUBLIC_MATERIAL, folder)
         return replace(ports, **changes)
+
+
+def answers_of(report: ReplayReport) -> set[int]:
+    """The numbers of answers that were given again, and of those that are equal by their digest."""
+    return {report.checked["answers given again"], report.checked["of them equal by their digest"]}
 
 
 class _Told:
