@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from soundsright.adapters.buckets import FolderBucket, S3Bucket, check_bucket, new_bucket_folder
+from soundsright.adapters.buckets import FolderBucket, S3Bucket, check_bucket, may_write, new_bucket_folder
+from soundsright.adapters.buckets.opening import CHECK_KEY, CHECK_TEXT
 from soundsright.core.errors import (
     BucketExists,
     BucketForbidden,
@@ -22,7 +23,7 @@ from soundsright.core.errors import (
     UsageError,
 )
 from soundsright.core.ports import Bucket, StoredObject
-from tests.adapters.buckets.services import moto, place, rclone
+from tests.adapters.buckets.services import Canned, moto, place, proxy, rclone
 
 _numbers = count()
 
@@ -237,3 +238,25 @@ def test_a_peers_key_that_may_only_read_cannot_write(tmp_path: Path) -> None:
         with pytest.raises((BucketForbidden, BucketUnavailable)):
             peer.put("b", b"y")
         assert [item.key for item in peer.list("", 10)] == ["a"]
+
+
+def test_keys_that_may_write_are_noticed_and_leave_nothing(tmp_path: Path) -> None:
+    file = tmp_path / place("http://127.0.0.1").bucket / CHECK_KEY
+    with rclone(tmp_path) as url:
+        assert may_write(S3Bucket(place(url))) is None
+        assert S3Bucket(place(url)).list("", 10) == ()
+    file.parent.mkdir()
+    file.write_bytes(CHECK_TEXT)
+    with rclone(tmp_path) as url:
+        assert may_write(S3Bucket(place(url))) is True
+        assert [each.key for each in S3Bucket(place(url)).list("", 10)] == [CHECK_KEY]
+    assert file.read_bytes() == CHECK_TEXT
+    with rclone(tmp_path, "--read-only") as url:
+        assert may_write(S3Bucket(place(url))) is None  # This service says that it failed, not that it refuses.
+        with proxy(url) as front:
+            refusal = Canned(403, b"<Error><Code>AccessDenied</Code></Error>")
+            front.fault = lambda method, path: refusal if method == "PUT" else None
+            assert may_write(S3Bucket(place(front.url))) is False
+    file.write_bytes(b"something of theirs")
+    with rclone(tmp_path) as url:
+        assert may_write(S3Bucket(place(url))) is None
