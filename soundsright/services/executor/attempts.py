@@ -1,50 +1,22 @@
-"""Work that must not hold up a validator's one thread: each attempt runs in a thread of its own.
+"""Work of an executor's system that is due in each period, in a thread of its own.
 
 Times are in seconds, blocks are counted.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, TypeVar
 
 from soundsright.core.errors import InfrastructureFault, PeerUnavailable
 from soundsright.core.ports import Clock
+from soundsright.services.validator import Attempt
 
 T = TypeVar("T")
 
 LONGEST_ATTEMPT_S = 300.0
 RETRY_BLOCKS = 5
-
-
-class Attempt(Generic[T]):
-    """Work in a thread, which starts at once. The thread does not keep the process alive."""
-
-    def __init__(self, name: str, work: Callable[[], T]) -> None:
-        self._work = work
-        self._results: list[T] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._results.append(self._work())
-        except BaseException as error:  # noqa: BLE001 - `result` raises it
-            self._error = error
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until it has ended, for a time at most. Returns whether it has."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def result(self) -> T:
-        """The result of an attempt that has ended. An error of the work is raised."""
-        if self._error is not None:
-            raise self._error
-        return self._results[0]
 
 
 class Repeated(Generic[T]):

@@ -15,6 +15,7 @@ from .contents import Contents
 from .context import SCOPE, SamplerContext
 from .equivocation import EVIDENCE_SCHEMA, MAX_EVIDENCE_BYTES, Evidence, evidence_of, open_evidence
 from .first_seen import FirstSeen, SeenVerdict
+from .known_lists import Allowlists, TaskBook
 from .mirror import Mirror, Sought
 from .object_keys import ALLOWLIST_KEY, allowlist_key, evidence_key, metadata_key, mirror_key, verdict_key, view_key
 from .publishing import create_once
@@ -49,10 +50,14 @@ from .views import (
     view_digest,
     view_facts,
 )
+from .weights import FEDERATION, FederationSubsystem
+from .weights_context import DOCUMENTS, FederationMemory, WeightsContext
 
 __all__ = [
     "ALLOWLIST_KEY",
+    "DOCUMENTS",
     "EVIDENCE_SCHEMA",
+    "FEDERATION",
     "GATED_METRICS",
     "MAX_ALLOWLIST_BYTES",
     "MAX_EVIDENCE_BYTES",
@@ -65,6 +70,7 @@ __all__ = [
     "VIEW",
     "Absent",
     "Allowlist",
+    "Allowlists",
     "Answer",
     "AuditPorts",
     "BucketReader",
@@ -72,6 +78,8 @@ __all__ = [
     "EpochFacts",
     "Equivocation",
     "Evidence",
+    "FederationMemory",
+    "FederationSubsystem",
     "FirstSeen",
     "Found",
     "MinerReveals",
@@ -87,6 +95,7 @@ __all__ = [
     "SignedVerdict",
     "SignedView",
     "Sought",
+    "TaskBook",
     "TaskFacts",
     "TaskSettings",
     "TooLarge",
@@ -94,6 +103,7 @@ __all__ = [
     "VerdictReader",
     "ViewPublisher",
     "ViewReader",
+    "WeightsContext",
     "allowlist_key",
     "allowlist_prefix",
     "audited",

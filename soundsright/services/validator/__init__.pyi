@@ -1,4 +1,5 @@
 from .api import validator_app
+from .attempt import Attempt
 from .chain import check_account
 from .exchange import RevealExchange
 from .gossip import RevealsRequest, SharedReveals
@@ -12,6 +13,7 @@ from .subsystems import Payees, Subsystem
 from .view import ValidatorView
 
 __all__ = [
+    "Attempt",
     "Backoff",
     "Leases",
     "Payees",

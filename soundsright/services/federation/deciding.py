@@ -1,0 +1,180 @@
+"""The winners of an epoch: from the committed views of all validators, or from the own reading. Blocks are counted.
+
+In the profile `soundsright` only what the views have settled counts, so every validator that decides at all decides
+the same. In the profiles `doc` and `code` a validator counts what it can read. It keeps the last winner if too many
+buckets are unreadable.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from soundsright.core.errors import InfrastructureFault, RequestRefused, SoundsRightError
+from soundsright.core.federation import Verdict, View
+from soundsright.core.profiles import Profile
+from soundsright.ranking import (
+    Settled,
+    Undecided,
+    UndecidedReason,
+    failover_order,
+    federation_decisions,
+    keeps_last_winner,
+    settle,
+    window,
+)
+from soundsright.services.federation.bucket_reader import ObjectOf
+from soundsright.services.federation.mirror import Sought
+from soundsright.services.federation.object_keys import verdict_key
+from soundsright.services.federation.own_view import listed, read_epoch, unread_validators
+from soundsright.services.federation.verdict import MAX_VERDICT_BYTES
+from soundsright.services.federation.verdict_reader import Found
+from soundsright.services.federation.view_commitments import committed_views
+from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
+from soundsright.services.federation.winners import EpochWinners, payable
+
+_log = logging.getLogger(__name__)
+
+
+class Deciding:
+    """Decides epochs, and records their winners. Use one thread."""
+
+    def __init__(self, context: WeightsContext, memory: FederationMemory) -> None:
+        self._context = context
+        self._memory = memory
+
+    def decide(self, epoch: int, finalized: int) -> EpochWinners:
+        """The winners of an epoch. A decision that is recorded stays.
+
+        Raises:
+            InfrastructureFault: they are unknown here, or to everybody. The last weights stay.
+            UsageError: a record of the state is damaged.
+        """
+        recorded = self._memory.winners.of_epoch(epoch)
+        if recorded is not None:
+            return recorded
+        if self._context.rules.profile is Profile.SOUNDSRIGHT:
+            decided = self._by_views(epoch)
+        else:
+            decided = self._by_own_reading(epoch, finalized)
+        kept = self._memory.winners.keep(decided)
+        _log.info("an epoch is decided", extra={"action": "epoch_decided", "epoch": epoch, "tasks": kept.tasks})
+        return kept
+
+    def _by_views(self, epoch: int) -> EpochWinners:
+        context, memory, rules = self._context, self._memory, self._context.rules
+        allowlist = listed(memory, epoch)
+        committed = committed_views(context.chain, allowlist.validators, epoch, epoch + rules.half_epoch)
+        views = memory.views.read(committed, memory.epoch_facts(epoch, allowlist))
+        usable = {hotkey: view for hotkey, view in views.items() if isinstance(view, View)}
+        self._serve(digest for hotkey, digest in committed.items() if hotkey in usable and digest is not None)
+        memory.proofs.learn(usable)
+        result = settle(rules, context.rules_digest, allowlist.validators, epoch, views)
+        if isinstance(result, Undecided):
+            raise _undecided(result)
+        if not result.window:
+            raise InfrastructureFault(f"No task counts yet in epoch {epoch}", "The last weights stay.")
+        return self._decided(epoch, self._settled(result, usable), result.incumbents)
+
+    def _serve(self, views: Iterable[str]) -> None:
+        """Serve copies of the views that were read, for validators that cannot read their authors' buckets.
+
+        The own bucket is not needed to decide, so its failure is only told.
+        """
+        try:
+            self._memory.mirror.serve(views)
+        except SoundsRightError as error:
+            _log.warning("views are not served: %s", error, extra={"action": "views_not_served"})
+
+    def _settled(self, result: Settled, views: Mapping[str, View]) -> list[Verdict]:
+        """The verdicts of the window. Those that are not here are fetched from whoever lists them.
+
+        Raises:
+            InfrastructureFault: one cannot be read.
+        """
+        memory = self._memory
+        sought = []
+        for task, canonical in result.window.items():
+            digest = canonical.digest
+            if digest is None or memory.verdicts.of_digest(digest) is not None:
+                continue
+            author = canonical.validator
+            holders = [
+                hotkey for hotkey, view in views.items() if view.verdicts.get(task, {}).get(author) == digest
+            ]
+            original = ObjectOf(author, verdict_key(task, author), MAX_VERDICT_BYTES)
+            sought.append(Sought(digest, MAX_VERDICT_BYTES, original, tuple(holders)))
+        missing = memory.mirror.fetch(sought, self._accept)
+        if missing:
+            raise InfrastructureFault(
+                f"{len(missing)} of {len(result.digests)} verdicts that count cannot be read",
+                "They are read again.",
+            )
+        found = []
+        for task, canonical in result.window.items():
+            verdict = None if canonical.digest is None else memory.verdicts.of_digest(canonical.digest)
+            # Only a majority that lies can settle a verdict of another task. It counts for nobody, as elsewhere.
+            if verdict is not None and (verdict.verdict.task, verdict.verdict.validator) == (
+                task,
+                canonical.validator,
+            ):
+                found.append(verdict.verdict)
+        return found
+
+    def _accept(self, digest: str, raw: bytes) -> bool:
+        try:
+            return self._memory.verdicts.take(raw).digest == digest
+        except RequestRefused:
+            return False
+
+    def _by_own_reading(self, epoch: int, finalized: int) -> EpochWinners:
+        memory, rules = self._memory, self._context.rules
+        allowlist = listed(memory, epoch)
+        results = read_epoch(memory, epoch, finalized)
+        unread = unread_validators(results)
+        if keeps_last_winner(rules, len(unread), len(allowlist.validators)):
+            raise InfrastructureFault(
+                f"{len(unread)} of {len(allowlist.validators)} buckets cannot be read, such as that of {unread[0]}",
+                "The last weights stay.",
+            )
+        proofs = memory.proofs.within(memory.epoch_facts(epoch, allowlist).tasks)
+        canonical: dict[int, Verdict | None] = {}
+        for task in sorted({task for task, _ in results}):
+            for number in failover_order(task, len(allowlist.validators)):
+                validator = allowlist.validators[number]
+                found = results.get((task, validator))
+                if isinstance(found, Found):
+                    canonical[task] = None if validator in proofs.get(task, {}) else found.verdict
+                    break
+        counting = window(canonical, epoch, rules)
+        if not counting:
+            raise InfrastructureFault(f"No task counts yet in epoch {epoch}", "The last weights stay.")
+        verdicts = [verdict for task in counting if (verdict := canonical[task]) is not None]
+        return self._decided(epoch, verdicts, {})
+
+    def _decided(self, epoch: int, verdicts: Sequence[Verdict], incumbents: Mapping[str, str]) -> EpochWinners:
+        context = self._context
+        decisions = federation_decisions(
+            context.rules,
+            context.organiser.ruleset,
+            context.organiser.competitions,
+            [payable(verdict, pays_on_public=context.pays_on_public) for verdict in verdicts],
+            incumbents,
+            epoch_block=epoch,
+            floors=context.floors,
+        )
+        winners = {name: decision.winner for name, decision in decisions.items()}
+        return EpochWinners(epoch, winners, len(verdicts))
+
+
+def _undecided(result: Undecided) -> InfrastructureFault:
+    if result.reason is UndecidedReason.FEW_VIEWS:
+        return InfrastructureFault(
+            f"Epoch {result.epoch_block} has {result.usable} usable views, and {result.needed} are a majority",
+            "Nobody decides it, and the last weights stay.",
+        )
+    return InfrastructureFault(
+        f"The views of {', '.join(result.unread)} on epoch {result.epoch_block} cannot be read, and could change"
+        " the result",
+        "They are read again, and until then the last weights stay.",
+    )

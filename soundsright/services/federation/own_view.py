@@ -1,0 +1,123 @@
+"""The own view of an epoch: read what the peers have published, list it, and commit to it. Blocks are counted."""
+
+from __future__ import annotations
+
+import logging
+
+from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.core.federation import View
+from soundsright.core.federation_commitments import view_commitment_in
+from soundsright.services.federation.allowlist import Allowlist, NoAllowlist
+from soundsright.services.federation.bucket_reader import Unknown
+from soundsright.services.federation.verdict_reader import Found, ReadVerdict
+from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
+
+_log = logging.getLogger(__name__)
+
+
+class OwnView:
+    """Publishes one view in each epoch, in its first half. Use one thread."""
+
+    def __init__(self, context: WeightsContext, memory: FederationMemory) -> None:
+        self._context = context
+        self._memory = memory
+        self._done = -1
+
+    def is_due(self, epoch: int, finalized: int) -> bool:
+        """Whether the view of the epoch is still to be committed, and in time."""
+        return self._done != epoch and finalized < epoch + self._context.rules.half_epoch
+
+    def publish(self, epoch: int, finalized: int) -> None:
+        """Publish the view and commit to it. If some buckets cannot be read, wait for a quarter of an epoch first.
+
+        Raises:
+            InfrastructureFault: something is not ready, or fails. Call it again.
+            UsageError: the own bucket has another view of this hotkey, or a record is damaged.
+        """
+        if not self.is_due(epoch, finalized):
+            return
+        context, memory = self._context, self._memory
+        allowlist = listed(memory, epoch)
+        own = context.account.address
+        if own not in allowlist.validators:
+            self._done = epoch
+            _log.warning(
+                "this hotkey is not on the list of validators", extra={"action": "no_view", "epoch": epoch}
+            )
+            return
+        until = epoch + context.rules.half_epoch
+        view = memory.publisher.own_view(epoch) or self._made(epoch, finalized, allowlist)
+        result = memory.publisher.publish(view, until)
+        if result.code == "too_late":
+            self._done = epoch
+            return
+        if not result.ok and not result.unknown and not result.retryable:
+            raise UsageError(
+                f"The chain refuses the view of {own}: {result.message or result.code}", "Check this hotkey."
+            )
+        if not self._is_committed(epoch):
+            raise InfrastructureFault(
+                f"The view of epoch {epoch} is not on the chain yet", "It is looked for again."
+            )
+        self._done = epoch
+        _log.info("the view of an epoch is committed", extra={"action": "view_committed", "epoch": epoch})
+
+    def _is_committed(self, epoch: int) -> bool:
+        own = self._context.account.address
+        texts = (each.digest for each in self._context.chain.commitments() if each.hotkey == own)
+        return any(view is not None and view.epoch_block == epoch for view in map(view_commitment_in, texts))
+
+    def _made(self, epoch: int, finalized: int, allowlist: Allowlist) -> View:
+        context, memory = self._context, self._memory
+        results = read_epoch(memory, epoch, finalized)
+        unread = unread_validators(results)
+        if unread and finalized < epoch + context.rules.epoch_blocks // 4:
+            raise InfrastructureFault(f"The bucket of {unread[0]} cannot be read", "It is read again.")
+        verdicts: dict[int, dict[str, str]] = {}
+        for (task, validator), result in sorted(results.items()):
+            if isinstance(result, Found):
+                verdicts.setdefault(task, {})[validator] = result.digest
+        facts = memory.epoch_facts(epoch, allowlist)
+        last = memory.winners.last()
+        incumbents = {} if last is None else dict(last.incumbents)
+        return View(
+            epoch,
+            context.account.address,
+            allowlist.digest,
+            context.rules_digest,
+            verdicts,
+            memory.proofs.within(facts.tasks),
+            {name: hotkey for name, hotkey in incumbents.items() if name in context.rules.competitions},
+        )
+
+
+def listed(memory: FederationMemory, epoch: int) -> Allowlist:
+    """The list of validators as of an epoch's block.
+
+    Raises:
+        InfrastructureFault: there is none, or it cannot be read. Then the last weights stay.
+    """
+    found = memory.lists.as_of(epoch)
+    if isinstance(found, NoAllowlist):
+        raise InfrastructureFault(found.sentence.rstrip("."), "Until then the last weights stay.")
+    return found
+
+
+def read_epoch(memory: FederationMemory, epoch: int, finalized: int) -> dict[tuple[int, str], ReadVerdict]:
+    """The verdicts of all tasks that can count in an epoch, each from the validators that had a turn.
+
+    Equivocations that it meets are proved and published.
+
+    Raises:
+        InfrastructureFault: the chain, the own bucket, this machine's disk or its state fails.
+    """
+    facts = memory.tasks.lookback(epoch)
+    wanted = [(each, validator) for each in facts.values() for validator in memory.tasks.turns(each)]
+    results = dict(memory.verdicts.read(wanted, finalized=finalized))
+    memory.proofs.prove(memory.verdicts.equivocations)
+    return results
+
+
+def unread_validators(results: dict[tuple[int, str], ReadVerdict]) -> tuple[str, ...]:
+    """The validators of whom something could not be read."""
+    return tuple(sorted({validator for (_, validator), each in results.items() if isinstance(each, Unknown)}))

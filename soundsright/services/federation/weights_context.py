@@ -1,0 +1,99 @@
+"""Everything that the weights of a federation are decided with: rules, ports, and what was read before.
+
+Blocks are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.federation_rules import FederationRules
+from soundsright.core.ports import Account, Bucket, Clock, LiveChain, Records
+from soundsright.services.federation.allowlist import Allowlist
+from soundsright.services.federation.bucket_reader import AT_ONCE, BucketReader
+from soundsright.services.federation.contents import Contents
+from soundsright.services.federation.first_seen import FirstSeen
+from soundsright.services.federation.known_lists import Allowlists, TaskBook
+from soundsright.services.federation.known_proofs import KnownProofs
+from soundsright.services.federation.mirror import Mirror
+from soundsright.services.federation.task_facts import epoch_facts_of
+from soundsright.services.federation.verdict_reader import VerdictReader
+from soundsright.services.federation.view_publishing import ViewPublisher
+from soundsright.services.federation.view_reader import ViewReader
+from soundsright.services.federation.views import EpochFacts
+from soundsright.services.federation.winners import RecordedWinners
+from soundsright.services.records import ValidSignature
+
+DOCUMENTS = "federation-documents"
+"""The folder of peers' documents, in that of the service."""
+
+
+@dataclass(frozen=True)
+class WeightsContext:
+    """The rules and the ports of a federation's weights.
+
+    `own` is this validator's bucket, `source` the owner's, and `buckets` are those of all validators by hotkey.
+    `floors` are the scores of a failed clip by metric. With `pays_on_public`, public recordings count too.
+    """
+
+    rules: FederationRules
+    organiser: CompetitionRules
+    chain: LiveChain
+    account: Account
+    own: Bucket
+    source: Bucket
+    buckets: Mapping[str, Bucket]
+    records: Records
+    clock: Clock
+    folder: Path
+    valid_signature: ValidSignature
+    floors: Mapping[str, float] = field(default_factory=dict)
+    pays_on_public: bool = False
+    at_once: int = AT_ONCE
+
+    @property
+    def rules_digest(self) -> str:
+        """The digest of everything that decides a winner, as verdicts and views have it."""
+        return self.rules.digest_with(self.organiser.ruleset, self.organiser.competitions)
+
+
+class FederationMemory:
+    """What a validator has read and recorded, with the readers that add to it. Use one thread.
+
+    Raises:
+        StateUnavailable: the state does not answer.
+        UsageError: a record is damaged, or the organiser lacks a competition of the rules.
+    """
+
+    def __init__(self, context: WeightsContext) -> None:
+        valid_signature = context.valid_signature
+        self.contents = Contents(context.folder / DOCUMENTS)
+        self.lists = Allowlists(context.chain, context.source, context.rules, self.contents, context.clock)
+        self.tasks = TaskBook(context.chain, context.rules, context.rules_digest, self.lists)
+        reader = BucketReader(context.buckets, context.clock, at_once=context.at_once)
+        self.mirror = Mirror(context.own, reader, self.contents)
+        self.verdicts = VerdictReader(
+            reader, self.contents, FirstSeen(context.records), valid_signature=valid_signature
+        )
+        self.views = ViewReader(reader, self.mirror, self.contents, valid_signature=valid_signature)
+        self.proofs = KnownProofs(
+            context.own, self.contents, self.mirror, context.records, valid_signature=valid_signature
+        )
+        self.publisher = ViewPublisher(
+            context.account,
+            context.own,
+            context.chain,
+            self.contents,
+            self.mirror,
+            context.records,
+            valid_signature=valid_signature,
+        )
+        self.winners = RecordedWinners(context.records)
+        self._rules, self._rules_digest = context.rules, context.rules_digest
+
+    def epoch_facts(self, epoch: int, allowlist: Allowlist) -> EpochFacts:
+        """What must stand in each view of an epoch."""
+        return epoch_facts_of(epoch, allowlist, self._rules, rules_digest=self._rules_digest)

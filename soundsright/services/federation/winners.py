@@ -1,0 +1,103 @@
+"""The winners of each epoch as a validator has decided them: recorded once, and paid until the next decision.
+
+Blocks are counted. The stream `federation:winners` has one record for each decided epoch, under its block:
+
+    {"winners": {"DENOISING_16000HZ": "5F…", "DEREVERBERATION_16000HZ": null}, "tasks": 100,
+     "incumbents": {"DENOISING_16000HZ": "5F…", "DEREVERBERATION_16000HZ": "5G…"}}
+
+An incumbent is the winner of the last epoch in which its competition had one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from soundsright.core.errors import RecordConflict, UsageError
+from soundsright.core.federation import Verdict
+from soundsright.core.ports import Record, Records
+
+WINNERS = "federation:winners"
+
+
+@dataclass(frozen=True)
+class EpochWinners:
+    """The winners by competition, None where nobody won; the number of tasks that decided; and the last winners."""
+
+    epoch_block: int
+    winners: Mapping[str, str | None]
+    tasks: int
+    incumbents: Mapping[str, str] = field(default_factory=dict)
+
+
+class RecordedWinners:
+    """The decisions of a validator in its state."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def of_epoch(self, epoch_block: int) -> EpochWinners | None:
+        """The decision of an epoch; None if there is none.
+
+        Raises:
+            StateUnavailable: the state does not answer.
+            UsageError: the record is damaged.
+        """
+        record = self._records.latest(WINNERS, str(epoch_block))
+        return None if record is None else _winners_of(record)
+
+    def last(self) -> EpochWinners | None:
+        """The last decision; None before the first. Raises as `of_epoch`."""
+        record = self._records.latest(WINNERS)
+        return None if record is None else _winners_of(record)
+
+    def keep(self, decided: EpochWinners) -> EpochWinners:
+        """Record a decision with its incumbents. The first one of an epoch stays, and is returned.
+
+        Raises as `of_epoch`.
+        """
+        last = self.last()
+        won = {name: hotkey for name, hotkey in decided.winners.items() if hotkey is not None}
+        decided = replace(decided, incumbents={**({} if last is None else last.incumbents), **won})
+        facts = {
+            "winners": dict(decided.winners),
+            "tasks": decided.tasks,
+            "incumbents": dict(decided.incumbents),
+        }
+        try:
+            self._records.append(WINNERS, str(decided.epoch_block), facts)
+        except RecordConflict:
+            return self.of_epoch(decided.epoch_block) or decided
+        return decided
+
+
+def payable(verdict: Verdict, *, pays_on_public: bool) -> Verdict:
+    """The verdict without the competitions in which anybody may have heard the recordings.
+
+    A verdict that does not say what its sets were drawn from keeps none. With `pays_on_public` it stays whole.
+    """
+    if pays_on_public:
+        return verdict
+    known = verdict.material
+    kept = set() if known is None else verdict.sets.keys() - set(known.public)
+    return replace(
+        verdict,
+        sets={name: digest for name, digest in verdict.sets.items() if name in kept},
+        unprocessed={name: means for name, means in verdict.unprocessed.items() if name in kept},
+        rows=tuple(row for row in verdict.rows if row.competition in kept),
+        material=None if known is None else replace(known, public=()),
+    )
+
+
+def _winners_of(record: Record) -> EpochWinners:
+    try:
+        winners, incumbents, tasks = (record.facts[name] for name in ("winners", "incumbents", "tasks"))
+        hotkeys = [hotkey for hotkey in winners.values() if hotkey is not None] + list(incumbents.values())
+        if type(tasks) is not int or not all(isinstance(text, str) for text in (*winners, *incumbents, *hotkeys)):
+            raise ValueError("a value has another type")
+        return EpochWinners(int(record.key), winners, tasks, incumbents)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"The record {record.position} of {WINNERS} is damaged ({type(error).__name__}: {error})",
+            "Restore the last backup of the state database.",
+        ) from error
