@@ -116,7 +116,28 @@ class FederationPreflight(Preflight):
         return f"{checked}; of {unchecked} this cannot be found out" if unchecked else checked
 
     def allowlist(self) -> str:
-        raise NotImplementedError
+        """Read the owner's list as of the present epoch, and look for the own hotkey on it."""
+        from soundsright.cli.shared.federation_reading import known_list
+        from soundsright.cli.shared.opening import opened_chain
+
+        own, agreed = self.own, agreed_rules(self.settings)
+        with closing(opened_chain(self.settings, None)) as chain:
+            listed = known_list(self.settings, agreed, chain, chain.finalized().number)
+        if own not in listed.validators:
+            raise UsageError(
+                f"The owner's list of validators does not have this hotkey, {own}",
+                "Ask the owner to add it with `soundsright federation validator add`, and to publish the list.",
+            )
+        missing = [
+            hotkey for hotkey in listed.validators if hotkey not in {peer.hotkey for peer in self.settings.peers}
+        ]
+        if missing:
+            raise UsageError(
+                f"PEER_VALIDATORS has no entry for {missing[0]}, which is on the owner's list",
+                "Add that validator with its bucket.",
+            )
+        count, place = len(listed.validators), listed.validators.index(own)
+        return f"The owner's list has {count} validators, and this one is number {place}"
 
 
 def _told(hotkey: str, ask: Callable[[], T]) -> T:

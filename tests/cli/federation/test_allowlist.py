@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from soundsright.adapters.buckets import new_bucket_folder
 from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.main import cli, run
+from tests.cli.test_executor import OWNER, Net, net
+
+__all__ = ["net"]
 
 ONE, TWO, THREE = sorted(Hotkey.of_seed(name).address for name in ("one", "two", "three"))
 
@@ -76,3 +81,41 @@ def test_a_file_in_another_form_is_refused(text: str, folder: Path, capsys: pyte
     assert validator("list") == 2
     assert "allowlist.json is not a list of validators as it is published" in capsys.readouterr().err
     assert validator("add", ONE) == 2
+
+
+@pytest.fixture
+def owner(net: Net, monkeypatch: pytest.MonkeyPatch) -> Net:
+    """A chain with its owner, and the owner's bucket."""
+    new_bucket_folder(net.folder / "lists")
+    monkeypatch.setenv("R2_ENDPOINT", f"file://{net.folder}")
+    monkeypatch.setenv("R2_OWN_BUCKET", "lists")
+    assert validator("add", ONE, TWO) == 0
+    return net
+
+
+def test_the_owner_publishes_the_list_and_commits_to_its_digest(
+    owner: Net, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert validator("publish") == 0
+    digest = hashlib.sha256((owner.folder / "allowlist.json").read_bytes()).hexdigest()
+    assert capsys.readouterr().out == f"2 validators are published, with the digest {digest}\n"
+    published = owner.folder / "lists" / "allowlist"
+    assert (published / "v1.json").read_bytes() == (owner.folder / "allowlist.json").read_bytes()
+    chain = owner.chain(OWNER)
+    committed = [(each.hotkey, each.digest) for each in chain.commitments()]
+    assert committed == [(OWNER.address, f"soundsright:allowlist:v1:{digest}")]
+    assert validator("publish") == 0
+    assert [each.block for each in owner.chain(OWNER).commitments()] == [each.block for each in chain.commitments()]
+
+
+def test_only_the_owner_can_publish_and_only_for_the_same_turns(
+    owner: Net, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert validator("publish", "--wallet", "alice") == 2
+    assert f"the chain's owner is {OWNER.address}" in capsys.readouterr().err
+    assert validator("publish", "--sampling-rotation-interval", "50") == 2
+    assert "allowlist.json has turns of 100 blocks, and the rules have 50" in capsys.readouterr().err
+    assert not (owner.folder / "lists" / "allowlist").exists()
+    assert owner.chain(OWNER).commitments() == ()

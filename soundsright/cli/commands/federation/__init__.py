@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.federation import miner, validator
+from soundsright.cli.commands.federation import miner, preflight, validator
 
 
 @click.group("federation")
@@ -19,5 +19,5 @@ def command() -> None:
     """
 
 
-for _module in (validator, miner):
+for _module in (validator, miner, preflight):
     command.add_command(_module.command)

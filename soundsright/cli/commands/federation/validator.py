@@ -8,11 +8,16 @@ from typing import Any
 import click
 
 from soundsright.cli.shared.federation_allowlist import FILE_NAME, AllowlistFile
+from soundsright.cli.shared.federation_parts import agreed_rules, own_bucket
 from soundsright.cli.shared.options import FILE, env_file_option, option
 from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.config import FederationSettings
 
-_INTERVAL = ("sampling_rotation_interval",)
+_RULES = ("soundsright_ruleset", "sampling_rotation_interval")
+_PUBLISH = (
+    *("netuid", "subtensor_chain_endpoint", "wallet", "hotkey", "wallet_path", "log_level", *_RULES),
+    *("r2_endpoint", "r2_region", "r2_own_bucket", "r2_own_write_access_key", "r2_own_write_secret_key"),
+)
 _hotkeys_argument = click.argument("hotkeys", metavar="HOTKEY...", nargs=-1, required=True)
 _file_option = option(
     "--file",
@@ -29,7 +34,7 @@ def command() -> None:
 
     \b
     soundsright federation validator add HOTKEY HOTKEY
-    soundsright federation validator list
+    soundsright federation validator publish --wallet owner
 
     The owner keeps the list in a file. Nobody else sees a change before it is published.
     """
@@ -52,9 +57,9 @@ def list_(path: Path) -> None:
 @_hotkeys_argument
 @_file_option
 @env_file_option
-@settings_options(FederationSettings, _INTERVAL)
+@settings_options(FederationSettings, _RULES)
 def add(hotkeys: tuple[str, ...], path: Path, env_file: Path | None, **flags: Any) -> None:
-    """Add hotkeys to the list.
+    """Add hotkeys to the list, with the turns of the organiser's file.
 
     \b
     soundsright federation validator add HOTKEY HOTKEY
@@ -62,7 +67,7 @@ def add(hotkeys: tuple[str, ...], path: Path, env_file: Path | None, **flags: An
     A list that does not exist begins with them.
     """
     settings = settings_from(FederationSettings, flags, env_file)
-    count = AllowlistFile(path).add(hotkeys, settings.sampling_rotation_interval)
+    count = AllowlistFile(path).add(hotkeys, agreed_rules(settings).rules.interval_blocks)
     click.echo(f"{path} has {count} validators. To publish it: soundsright federation validator publish")
 
 
@@ -77,3 +82,26 @@ def remove(hotkeys: tuple[str, ...], path: Path) -> None:
     """
     count = AllowlistFile(path).remove(hotkeys)
     click.echo(f"{path} has {count} validators. To publish it: soundsright federation validator publish")
+
+
+@command.command("publish")
+@_file_option
+@env_file_option
+@settings_options(FederationSettings, _PUBLISH)
+def publish(path: Path, env_file: Path | None, **flags: Any) -> None:
+    """Publish the list in the owner's bucket, and commit to it on the chain.
+
+    \b
+    soundsright federation validator publish --wallet owner --r2-own-bucket lists
+
+    The bucket is R2_OWN_BUCKET, which validators name in R2_SOURCE_BUCKET. The list holds from the next epoch on.
+    """
+    from soundsright.cli.shared.federation_allowlist import publish as published
+    from soundsright.cli.shared.opening import opened_service
+
+    settings = settings_from(FederationSettings, flags, env_file)
+    agreed, file = agreed_rules(settings), AllowlistFile(path)
+    count, bucket = len(file.read().validators), own_bucket(settings)
+    with opened_service(settings) as (account, chain):
+        digest = published(file, agreed, chain, bucket, account.address)
+    click.echo(f"{count} validators are published, with the digest {digest}")
