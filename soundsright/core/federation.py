@@ -11,8 +11,12 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from soundsright.core.canonical import canonical_json
 from soundsright.core.sources import Source
@@ -23,6 +27,8 @@ MAX_VALIDATORS = 256
 """The most validators in an allowlist."""
 MAX_ROWS = 4_096
 """The most rows in a verdict."""
+MAX_METRICS = 64
+"""The most metrics of a competition."""
 MAX_VIEW_TASKS = 10_000
 """The most tasks that a view lists."""
 MAX_MEAN = 1e6
@@ -124,6 +130,14 @@ class Verdict:
     previous: str = ""
     material: StatedMaterial | None = None
 
+    @cached_property
+    def columns(self) -> Mapping[str, JudgedColumns]:
+        """The rows of each competition as columns, computed once: every epoch aggregates most verdicts again."""
+        rows: dict[str, list[JudgedRow]] = {competition: [] for competition in self.sets}
+        for row in self.rows:
+            rows[row.competition].append(row)
+        return {name: _columns(own, sorted(self.unprocessed[name])) for name, own in rows.items()}
+
     def __post_init__(self) -> None:
         _check_names((self.validator, self.block_hash, *self.sets, *self.unprocessed))
         _check_counts(task=self.task, block=self.block)
@@ -144,6 +158,34 @@ class Verdict:
             raise ValueError("rows are not sorted by competition and hotkey, each once")
         if any(row.competition not in self.sets for row in self.rows):
             raise ValueError("a row is of a competition that has no set")
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedColumns:
+    """The rows of one competition in a verdict as columns.
+
+    `models` name hotkey, model and commitment of each row. `metrics` are those of the unprocessed input. `means`
+    are `(metrics, rows)`; a mean that a row does not have is NaN.
+    """
+
+    rows: tuple[JudgedRow, ...]
+    hotkeys: tuple[str, ...]
+    models: tuple[str, ...]
+    passed: NDArray[np.bool_]
+    metrics: tuple[str, ...]
+    means: NDArray[np.float64]
+
+
+def _columns(rows: Sequence[JudgedRow], metrics: Sequence[str]) -> JudgedColumns:
+    means = [[row.means.get(metric, math.nan) for row in rows] for metric in metrics]
+    return JudgedColumns(
+        rows=tuple(rows),
+        hotkeys=tuple(row.hotkey for row in rows),
+        models=tuple(f"{row.hotkey} {row.model} {row.block}" for row in rows),
+        passed=np.array([row.passed for row in rows], dtype=np.bool_),
+        metrics=tuple(metrics),
+        means=np.array(means, dtype=np.float64).reshape(len(metrics), len(rows)),
+    )
 
 
 def row_order(row: JudgedRow) -> tuple[str, str]:
@@ -234,6 +276,8 @@ def _check_digests(digests: Iterable[str]) -> None:
 
 
 def _check_means(means: Mapping[str, float]) -> None:
+    if len(means) > MAX_METRICS:
+        raise ValueError(f"{len(means)} metrics are more than {MAX_METRICS}")
     for metric, mean in means.items():
         if type(mean) not in (int, float) or not (math.isfinite(mean) and abs(mean) <= MAX_MEAN):
             raise ValueError(f"{metric} is {str(mean)[:_MAX_NAME_CHARS]}, not a finite number up to {MAX_MEAN:g}")

@@ -5,6 +5,8 @@ Leads and gains are weighted means of differences over tasks (see `paired_tasks`
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -62,11 +64,10 @@ def gains_by_metric(ruleset: Ruleset, table: VerdictTable) -> list[tuple[Fractio
         numbers.append(table.metrics.index(stand_in.by) if stand_in is not None and usable else number)
     gains: dict[int, tuple[Fraction, ...]] = {}
     for rows, columns in _alike(table.judged):
-        by = table.by[columns]
         differences = table.scores[:, rows][:, :, columns] - table.unprocessed[:, np.newaxis, columns]
-        by_metric = [weighted_means(differences[number], by) for number in range(len(table.metrics))]
+        means = weighted_means(differences.reshape(-1, len(columns)), table.by[columns])
         for place, row in enumerate(rows.tolist()):
-            gains[row] = tuple(by_metric[number][place] for number in numbers)
+            gains[row] = tuple(means[number * len(rows) + place] for number in numbers)
     return [gains[row] for row in range(len(table.entrants))]
 
 
@@ -122,16 +123,18 @@ def _leads(
     common = table.judged[numbers] & table.judged[holder]
     leads: dict[tuple[int, int], _Lead] = {}
     for rows, columns in _alike(common):
-        by = table.by[columns]
-        for number, metric in enumerate(table.metrics):
-            held = table.scores[number, holder][columns]
-            differences = table.scores[number][numbers[rows]][:, columns] - held
-            means, p_values, mean = [Fraction()] * len(rows), [1.0] * len(rows), 0.0
-            if len(columns):
-                means, p_values = weighted_means(differences, by), lead_p_values(ruleset, differences, by).tolist()
-                mean = float(weighted_means(held[np.newaxis], by)[0])
-            for row, lead, p_value in zip(rows.tolist(), means, p_values, strict=True):
-                leads[row, number] = _Lead(challengers[row], metric, lead, mean, p_value, len(columns))
+        shape = len(table.metrics), len(rows)
+        means, p_values, held = [Fraction()] * math.prod(shape), [1.0] * math.prod(shape), [0.0] * shape[0]
+        if len(columns):
+            by, own = table.by[columns], table.scores[:, holder][:, columns]
+            differences = table.scores[:, numbers[rows]][:, :, columns] - own[:, np.newaxis]
+            flat = differences.reshape(-1, len(columns))
+            means, p_values = weighted_means(flat, by), lead_p_values(ruleset, flat, by).tolist()
+            held = [float(mean) for mean in weighted_means(own, by)]
+        for place, (number, row) in enumerate(itertools.product(range(shape[0]), rows.tolist())):
+            leads[row, number] = _Lead(
+                challengers[row], table.metrics[number], means[place], held[number], p_values[place], len(columns)
+            )
     return [leads[key] for key in sorted(leads)]
 
 

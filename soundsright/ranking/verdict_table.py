@@ -14,10 +14,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from soundsright.core.federation import MEAN_DIGITS, JudgedRow, Verdict
+from soundsright.core.federation import MEAN_DIGITS, JudgedColumns, JudgedRow, Verdict
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.profiles import Profile
-from soundsright.core.sources import Source
 
 UNITS = 10**MEAN_DIGITS
 """Units in 1 of a metric."""
@@ -26,9 +25,6 @@ Units = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Passed = tuple[int, int]
 """The number of tasks that an entrant passed with one validator, and of those in which it was judged."""
-
-
-_Key = tuple[str, tuple[Source, int] | None]
 
 
 @dataclass(frozen=True, order=True)
@@ -115,40 +111,52 @@ def verdict_table(
     tasks = tuple(verdict.task for verdict in ordered)
     if len(set(tasks)) < len(tasks):
         raise ValueError("two verdicts are of one task")
+    columns = [_column(verdict.columns[competition], metrics, profile) for verdict in ordered]
+    newest: dict[str, JudgedRow] = {}
+    for own in columns:
+        newest.update(zip(own.names, own.rows, strict=True))
+    entrants = {name: Entrant(r.block, r.hotkey, str(r.model), r.uid) for name, r in newest.items()}
+    numbers = {name: number for number, name in enumerate(sorted(entrants, key=lambda name: entrants[name]))}
+    judged, passed = np.zeros((2, len(numbers), len(tasks)), dtype=np.bool_)
+    scores = np.zeros((len(metrics), len(numbers), len(tasks)))
+    for number, own in enumerate(columns):
+        places = np.fromiter((numbers[name] for name in own.names), dtype=np.intp, count=len(own.names))
+        judged[places, number] = True
+        passed[places, number] = own.passed
+        scores[:, places, number] = own.means
     validators = tuple(sorted({verdict.validator for verdict in ordered}))
-    number_of = {hotkey: number for number, hotkey in enumerate(validators)}
-    newest: dict[_Key, JudgedRow] = {}
-    places: dict[_Key, list[tuple[int, JudgedRow]]] = {}
-    for column, verdict in enumerate(ordered):
-        for row in verdict.rows:
-            if row.competition == competition and all(metric in row.means for metric in metrics):
-                # Without a model and a block, all of a miner's rows are of one entrant.
-                own = (row.model, row.block) if profile is Profile.SOUNDSRIGHT else None
-                key = (row.hotkey, own)
-                newest[key] = row
-                places.setdefault(key, []).append((column, row))
-    entrants = {key: Entrant(row.block, row.hotkey, str(row.model), row.uid) for key, row in newest.items()}
-    keys = sorted(entrants, key=lambda key: entrants[key])
-    judged, passed = np.zeros((2, len(keys), len(tasks)), dtype=np.bool_)
-    scores = np.zeros((len(metrics), len(keys), len(tasks)))
-    for number, key in enumerate(keys):
-        columns = [column for column, _ in places[key]]
-        judged[number, columns] = True
-        passed[number, columns] = [row.passed for _, row in places[key]]
-        for metric_number, metric in enumerate(metrics):
-            scores[metric_number, number, columns] = [row.means[metric] for _, row in places[key]]
     unprocessed = np.array([[v.unprocessed[competition][metric] for v in ordered] for metric in metrics])
     return VerdictTable(
         metrics=tuple(metrics),
         tasks=tasks,
         validators=validators,
-        by=np.array([number_of[verdict.validator] for verdict in ordered], dtype=np.int64),
-        entrants=tuple(entrants[key] for key in keys),
+        by=np.array([validators.index(verdict.validator) for verdict in ordered], dtype=np.int64),
+        entrants=tuple(entrants[name] for name in numbers),
         judged=judged,
         passed=passed,
         scores=units(scores),
         unprocessed=units(unprocessed.reshape(len(metrics), len(tasks))),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """The rows of one verdict that count, by the names of their entrants."""
+
+    names: Sequence[str]
+    rows: Sequence[JudgedRow]
+    passed: Flags
+    means: NDArray[np.float64]
+
+
+def _column(own: JudgedColumns, metrics: Sequence[str], profile: Profile) -> _Column:
+    names = own.models if profile is Profile.SOUNDSRIGHT else own.hotkeys
+    means = own.means[[own.metrics.index(metric) for metric in metrics]]
+    complete = ~np.isnan(means).any(axis=0)
+    if complete.all():
+        return _Column(names, own.rows, own.passed, means)
+    kept = np.flatnonzero(complete).tolist()
+    return _Column([names[n] for n in kept], [own.rows[n] for n in kept], own.passed[kept], means[:, kept])
 
 
 def units(values: NDArray[np.float64]) -> Units:

@@ -107,3 +107,14 @@ def test_a_statement_on_recordings_refuses_values_that_no_honest_validator_publi
 ) -> None:
     with pytest.raises(ValueError, match=r"digest|twice|name|whole"):
         replace(StatedMaterial(DIGEST), **change)
+
+
+def test_columns_have_the_rows_of_each_competition() -> None:
+    other = replace(ROW, hotkey="5Other", passed=False, means={"ESTOI": 0.5})
+    columns = replace(VERDICT, rows=(ROW, other)).columns["DENOISING_16000HZ"]
+    assert columns.hotkeys == ("5Miner", "5Other")
+    assert columns.passed.tolist() == [True, False]
+    assert columns.metrics == ("PESQ_WB",)
+    assert columns.means[0, 0] == 2.5
+    assert math.isnan(columns.means[0, 1])
+    assert len(set(columns.models)) == 2

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundsright.core.federation import View, allowlist_digest
+from soundsright.core.federation import Verdict, View, allowlist_digest
 from soundsright.core.federation_rules import FederationRules
 from soundsright.ranking import (
     CanonicalVerdict,
@@ -18,10 +18,12 @@ from soundsright.ranking import (
     Undecided,
     UndecidedReason,
     Unusable,
+    counted_verdicts,
     failover_order,
     majority,
     settle,
 )
+from tests.ranking.federation_builders import verdict
 
 RULES = FederationRules(window_tasks=3, settle_margin=1, competitions=("DENOISING_16000HZ",))
 COMPETITION = RULES.competitions[0]
@@ -142,6 +144,23 @@ def test_an_incumbent_needs_a_majority_of_the_committed_views() -> None:
     assert undecided({**three, "vd": Unusable.MISSING}).reason is UndecidedReason.UNREAD_VIEWS
 
 
+def test_a_window_waits_for_its_verdicts_and_leaves_out_those_that_are_none() -> None:
+    window = {
+        10: CanonicalVerdict("va", A),
+        11: CanonicalVerdict("vb", B),
+        12: CanonicalVerdict("vc", None),
+        13: CanonicalVerdict("vd", "d" * 64),
+    }
+    result = Settled(EPOCH, window, {})
+    first, other = (verdict(task, lab, [], rules=DIGEST) for task, lab in ((10, "va"), (11, "vb")))
+    read: dict[str, Verdict | Unusable] = {A: first, B: other, "d" * 64: Unusable.MALFORMED}
+    assert counted_verdicts(result, DIGEST, read) == (first, other)
+    assert counted_verdicts(result, DIGEST, {**read, B: Unusable.MISSING}) is None
+    assert counted_verdicts(result, DIGEST, {A: first, B: other}) is None
+    for change in ({"task": 10}, {"validator": "ve"}, {"rules": "0" * 64}):
+        assert counted_verdicts(result, DIGEST, {**read, B: replace(other, **change)}) == (first,)
+
+
 @pytest.mark.parametrize("allowlist", [(), ("va", "va")])
 def test_an_impossible_allowlist_is_refused(allowlist: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="each once"):
@@ -230,6 +249,6 @@ def test_proofs_against_one_validator_change_no_task_of_another(
         }
     ).window
     assert list(accused) == list(honest)
-    for task, verdict in honest.items():
-        void = verdict.validator == liar and task in tasks and observers >= majority(len(FIVE))
-        assert accused[task] == (CanonicalVerdict(liar, None) if void else verdict)
+    for task, canonical in honest.items():
+        void = canonical.validator == liar and task in tasks and observers >= majority(len(FIVE))
+        assert accused[task] == (CanonicalVerdict(liar, None) if void else canonical)
