@@ -9,7 +9,6 @@
 # self-check must refuse that machine. --small draws one clip of each set. It needs root, because it changes the root
 # folder, and on Debian: apt install mmdebstrap qemu-user-static g++-aarch64-linux-gnu cmake
 set -euo pipefail
-trap 'echo "$0 failed in line $LINENO." >&2' ERR
 
 own_builds=yes small=()
 while [ "${1:-}" != "${1#--}" ]; do
@@ -22,22 +21,15 @@ while [ "${1:-}" != "${1#--}" ]; do
 done
 root=$(cd "$(dirname "$0")/.." && pwd)
 tree=$(realpath -m "${1:-$root/build/arm64}")
-python=$root/.venv/bin/python
-pip="$python -m pip --quiet --disable-pip-version-check"
 site=$tree/opt/site
 sources=$tree-sources
-strict="-O3 -ffp-contract=off -DNDEBUG -shared -fPIC"
+python_version=3.11
+# shellcheck source=scripts/cross_parts.sh
+source "$root/scripts/cross_parts.sh"
 extension=cpython-311-aarch64-linux-gnu.so
 
-for program in mmdebstrap qemu-aarch64-static aarch64-linux-gnu-g++ cmake; do
-  command -v "$program" >/dev/null || { echo "There is no $program. See the top of $0 for what to install." >&2; exit 2; }
-done
-[ "$(id -u)" = 0 ] || { echo "Run it as root: it changes the root folder." >&2; exit 2; }
-
-step() { echo "$(date +%H:%M:%S) $*" >&2; }
-version() { "$python" -c "from importlib.metadata import version; print(version('$1'))"; }
-unpacked() { "$root/scripts/unpacked_source.sh" "$python" "$1" "$(version "$1")" "$sources"; }
-emulated() {
+needs mmdebstrap qemu-aarch64-static aarch64-linux-gnu-g++ cmake
+inside() {
   env -i PATH=/usr/sbin:/usr/bin:/bin HOME=/tmp PYTHONPATH=/src:/opt/site NUMBA_CACHE_DIR=/tmp/numba OMP_NUM_THREADS=1 \
     OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 nice chroot "$tree" /usr/bin/qemu-aarch64-static /usr/bin/python3.11 "$@" \
     2> >(grep --line-buffered -v "^Can't read /proc/cpuinfo" >&2)
@@ -53,20 +45,12 @@ fi
 cp "$(command -v qemu-aarch64-static)" "$tree/usr/bin/"
 
 step "2 of 5, the wheels of the versions that .venv has"
-wheels=()
-for name in numpy scipy numba llvmlite soundfile soxr cffi lazy-loader platformdirs; do wheels+=("$name==$(version $name)"); done
-rm -rf "$site"
-$pip install --target "$site" --python-version 3.11 --implementation cp --only-binary=:all: \
-  --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux2014_aarch64 \
-  "${wheels[@]}" 2>/dev/null
-# pip runs on this machine, so the tools that translate bindings do too.
-$pip install --upgrade --target "$sources/tools" cython nanobind 2>/dev/null
+install_wheels manylinux_2_28_aarch64 manylinux_2_27_aarch64 manylinux2014_aarch64
 headers="-I$tree/usr/include/python3.11 -I$tree/usr/include -I$site/numpy/_core/include"
 
 step "3 of 5, builds for ARM"
-pesq=$(unpacked pesq)/pesq
-PYTHONPATH=$sources/tools "$python" -m cython -3 "$pesq/cypesq.pyx" -o "$pesq/cypesq.c"
-mkdir -p "$site/pesq" && cp "$pesq"/*.py "$site/pesq/"
+pesq=$sources/pesq-in-c
+translated_pesq "$pesq"
 # shellcheck disable=SC2086
 aarch64-linux-gnu-gcc $strict -w $headers -I"$pesq" "$pesq"/{cypesq,dsp,pesqdsp,pesqmod}.c -o "$site/pesq/cypesq.$extension" -lm
 
@@ -88,24 +72,11 @@ if [ "$own_builds" = yes ]; then
 fi
 
 step "4 of 5, the self-check under QEMU"
-rm -rf "$tree/src" && mkdir -p "$tree/src/tests" "$tree/tmp"
-tar -C "$root" --exclude=__pycache__ -cf - soundsright scripts datasets tests/golden | tar -C "$tree/src" -xf -
-# It names the machine's processor: that the emulation ran at all is a part of the result.
-emulated -c '
-import platform
-from soundsright.core.errors import UsageError
-from soundsright.services.self_check import check_machine
-try:
-    said = check_machine()
-except UsageError as error:
-    said = str(error)
-print(platform.machine() + ":", said)' | tee "$tree-self-check"
+copy_checkout
 expected="golden clips and their scores are those of every validator"
 [ "$own_builds" = yes ] || expected="This machine cannot judge"
-grep -q "^aarch64: .*$expected" "$tree-self-check" || { echo "The self-check should say: $expected" >&2; exit 3; }
+check_itself "$expected" aarch64
 
-step "5 of 5, all digests under QEMU. Each set's name is printed as its clips are drawn"
-found=$tree-digests.json
-emulated /src/scripts/same_bytes.py --bits --progress "${small[@]}" >"$found"
-"$python" "$root/scripts/cross.py" "${small[@]}" --compare "$found"
+step "5 of 5, all digests under QEMU"
+compare_digests "${small[@]}"
 step "done"
