@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from soundsright.config import federation_values as checks
-from soundsright.config.executor_services import ServiceUrl, hotkeys
+from soundsright.config.federation_api import FederationApi
 from soundsright.config.federation_values import PeerValidator
 from soundsright.config.schema import OptionalSecret, ValidatorSettings
-from soundsright.core.text_files import comma_separated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +38,7 @@ _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _UNUSED = "Unused. Accepted because the original's file has it: metrics judge, and the sandbox runs models."
 
 
-class FederationSettings(ValidatorSettings):
+class FederationSettings(FederationApi, ValidatorSettings):
     """The settings of a validator in a federation, and of its owner. Each command reads some of them."""
 
     epoch_len: Annotated[int, Field(ge=2, le=100_000, description="Blocks between two settings of weights.")] = 180
@@ -83,12 +82,6 @@ class FederationSettings(ValidatorSettings):
     aggregation_read_concurrency: Annotated[
         int, Field(ge=1, le=256, description="Objects that are read from buckets at the same time.")
     ] = 16
-    miner_validation_interval: Annotated[
-        int, Field(ge=1, le=86_400, description="Seconds between two checks of the miners' entries.")
-    ] = 300
-    miner_report_stale_intervals: Annotated[
-        int, Field(ge=1, le=1_000, description="Number of such checks after which a validator's report is old.")
-    ] = 3
 
     r2_endpoint: Annotated[
         str, Field(description="Address of the service with the buckets: https://HOST, or file:///FOLDER.")
@@ -111,24 +104,6 @@ class FederationSettings(ValidatorSettings):
         ),
     ] = None
 
-    api_url: Annotated[
-        ServiceUrl,
-        Field(description="Address of the owner's API, as http://HOST:PORT. Empty: nothing is reported."),
-    ] = ""
-    database_url: Annotated[
-        OptionalSecret,
-        Field(description="Database of the owner's API: the address of a PostgreSQL database, or a file."),
-    ] = None
-    admin_hotkeys: Annotated[
-        str,
-        AfterValidator(hotkeys),
-        Field(description="Hotkeys that may change the owner's lists through its API, separated by commas."),
-    ] = ""
-    cors_origins: Annotated[
-        str,
-        AfterValidator(checks.origins),
-        Field(description="Web pages that may read the owner's API, as https://HOST, separated by commas."),
-    ] = ""
     gemini_api_key: Annotated[OptionalSecret, Field(description=_UNUSED)] = None
     chutes_api_key: Annotated[OptionalSecret, Field(description=_UNUSED)] = None
     leoma_env: Annotated[
@@ -145,14 +120,6 @@ class FederationSettings(ValidatorSettings):
     def peers(self) -> tuple[PeerValidator, ...]:
         """The validators of PEER_VALIDATORS, in its order."""
         return checks.peers(self.peer_validators)
-
-    @property
-    def admins(self) -> tuple[str, ...]:
-        return comma_separated(self.admin_hotkeys)
-
-    @property
-    def origins(self) -> tuple[str, ...]:
-        return comma_separated(self.cors_origins)
 
     @property
     def peer_keys(self) -> tuple[SecretStr, ...]:
