@@ -19,6 +19,7 @@ from soundsright.core.ss58 import is_address
 from soundsright.services.board.server import LiveSite, board_app
 from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.board.status_view import RoundWatch
+from soundsright.services.federation_api.samples import sample_of
 from soundsright.services.http.chain import ChainAccess, chain_app
 from soundsright.services.http.health import health_app
 from soundsright.services.http.requests import Admit
@@ -35,6 +36,7 @@ from soundsright.services.validator.api import validator_app
 from soundsright.services.validator.gossip import SharedReveals
 from soundsright.testing import VirtualClock
 from tests.services.executor_api import executors as executor_api
+from tests.services.federation_api import api_bench as federation_api
 from tests.services.log.log_bench import ADMISSION, filled
 from tests.services.records.runs import write_run
 from tests.services.services_bench import ALICE, VICTOR, chain_with_validators, document, miner_on
@@ -107,7 +109,18 @@ def executor_service(_folder: Path, admit: Admit) -> FastAPI:
     return executor_api.app_of(executor_api.MemoryExecutor(), admit=admit)
 
 
-SIGNED = (miner_service, validator_service, chain_service, executor_service, subnet_service)
+def federation_service(_folder: Path, admit: Admit) -> FastAPI:
+    bench = federation_api.Bench()
+    bench.store.validators.add(VICTOR.address, 9)
+    samples = [sample_of(federation_api.sample(number, federation_api.TASK - 3)) for number in range(3)]
+    bench.store.add_samples(federation_api.VALIDATORS[0].address, samples)
+    return bench.app(admit=admit, admins=(VICTOR.address,))
+
+
+SIGNED = (
+    *(miner_service, validator_service, chain_service, executor_service, subnet_service),
+    federation_service,
+)
 
 
 def examined(schema: Any, *, examples: int, **checks: Any) -> int:
@@ -193,7 +206,7 @@ def test_generated_requests_find_no_fault_in_pages(
 
 def test_every_service_is_among_these() -> None:
     sources = [path.read_text() for path in sorted((ROOT / "soundsright").rglob("*.py"))]
-    assert sum(source.count(" = FastAPI(") for source in sources) == 9
+    assert sum(source.count(" = FastAPI(") for source in sources) == 10
 
 
 @pytest.mark.parametrize("service", SIGNED)

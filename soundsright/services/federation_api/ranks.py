@@ -1,0 +1,159 @@
+"""The ranks of a competition, counted from the samples of the canonical verdicts in the window of tasks.
+
+Each validator's own count decides its weights. This one is for display, and uses the samples as they were sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from soundsright.core.federation_rules import FederationRules
+from soundsright.core.profiles import Profile
+from soundsright.ranking import Passed, canonical_sampler, epoch_block, mean_of_rates, pooled_rate, window
+from soundsright.services.federation_api.answers import RankRow, ScoreRow, Stats
+from soundsright.services.federation_api.samples import Sample
+from soundsright.services.federation_api.store import FederationStore, StoredSample
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The ranks of one competition. `judged` is the number of tasks in which each miner was judged."""
+
+    by_miner: Mapping[str, RankRow]
+    judged: Mapping[str, int]
+    scores: tuple[ScoreRow, ...]
+    stats: Stats
+
+
+def canonical_of(task: int, sampled_by: Sequence[str], validators: Sequence[str]) -> str | None:
+    """The validator whose samples of a task count: the first in the order of turns that sent any."""
+    if not validators:
+        return None
+    numbers = {validators.index(hotkey) for hotkey in sampled_by if hotkey in validators}
+    found = canonical_sampler(task, numbers, len(validators))
+    return None if found is None else validators[found]
+
+
+def ranks_of(
+    store: FederationStore, rules: FederationRules, validators: Sequence[str], block: int
+) -> dict[str, Ranks]:
+    """The ranks of each competition, as of the epoch of a block."""
+    produced = {}
+    for task in store.tasks():
+        sampled_by = list(dict.fromkeys(stored.validator for stored in store.of_task(task)))
+        canonical = canonical_of(task, sampled_by, validators)
+        if canonical is not None:
+            produced[task] = canonical
+    tasks = window(produced, epoch_block(block, rules.epoch_blocks), rules)
+    counting = [each for each in store.of_tasks(tasks) if each.validator == produced[each.sample.task]]
+    own_tasks = {validator: sum(produced[task] == validator for task in tasks) for validator in validators}
+    by_competition: dict[str, list[StoredSample]] = {competition: [] for competition in rules.competitions}
+    for each in counting:
+        if each.sample.competition in by_competition:
+            by_competition[each.sample.competition].append(each)
+    return {name: _ranks(name, found, tasks, own_tasks, rules) for name, found in by_competition.items()}
+
+
+def _ranks(
+    competition: str,
+    counting: Sequence[StoredSample],
+    tasks: Sequence[int],
+    own_tasks: Mapping[str, int],
+    rules: FederationRules,
+) -> Ranks:
+    counts = [_counts(samples, len(tasks), own_tasks, rules) for samples in _entrants(counting, rules).values()]
+    counts.sort(key=lambda each: each.order)
+    by_miner = {
+        each.newest.miner: RankRow(
+            miner_hotkey=each.newest.miner,
+            uid=each.newest.uid,
+            rank=rank,
+            passed_count=sum(passed for passed, _ in each.by_validator.values()),
+            pass_rate=float(each.rate),
+            block=each.newest.block,
+            eligible=each.is_eligible,
+        )
+        for rank, each in enumerate(counts, start=1)
+    }
+    judged = {each.newest.miner: sum(judged for _, judged in each.by_validator.values()) for each in counts}
+    stats = Stats(
+        competition=competition,
+        miners=len(counts),
+        eligible=sum(each.is_eligible for each in counts),
+        tasks=len(tasks),
+        first_task=tasks[0] if tasks else None,
+        last_task=tasks[-1] if tasks else None,
+        validators=sum(count > 0 for count in own_tasks.values()),
+    )
+    return Ranks(by_miner, judged, tuple(score for each in counts for score in _scores(each)), stats)
+
+
+def _entrants(counting: Sequence[StoredSample], rules: FederationRules) -> dict[str, list[StoredSample]]:
+    """By miner, the samples of the model of its newest task, oldest first.
+
+    In the profile `soundsright`, a new model starts without the tasks of the one before. In the others, all of a
+    miner's tasks count.
+    """
+    by_miner: dict[str, list[StoredSample]] = {}
+    for each in sorted(counting, key=lambda each: each.sample.task):
+        by_miner.setdefault(each.sample.miner, []).append(each)
+    if rules.profile is not Profile.SOUNDSRIGHT:
+        return by_miner
+    return {
+        miner: [each for each in samples if _entry(each.sample) == _entry(samples[-1].sample)]
+        for miner, samples in by_miner.items()
+    }
+
+
+def _entry(sample: Sample) -> tuple[str, int]:
+    return sample.model, sample.block
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What decides the rank of a miner. `by_validator` has the numbers of passed and of judged tasks."""
+
+    newest: Sample
+    by_validator: Mapping[str, Passed]
+    rate: Fraction | float
+    is_eligible: bool
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        return not self.is_eligible, -self.rate, self.newest.block, self.newest.miner
+
+
+def _counts(
+    samples: Sequence[StoredSample], tasks: int, own_tasks: Mapping[str, int], rules: FederationRules
+) -> _Counts:
+    by_validator: dict[str, Passed] = {}
+    for each in samples:
+        passed, judged = by_validator.get(each.validator, (0, 0))
+        by_validator[each.validator] = (passed + each.sample.passed, judged + 1)
+    counts = tuple(by_validator.values())
+    least = Fraction(repr(rules.completeness))
+    active = sum(count > 0 for count in own_tasks.values())
+    covering = sum(judged >= least * own_tasks[hotkey] for hotkey, (_, judged) in by_validator.items())
+    needed = max(math.ceil(Fraction(repr(rules.min_validators)) * active), 1)
+    return _Counts(
+        samples[-1].sample,
+        by_validator,
+        pooled_rate(counts) if rules.profile is Profile.CODE else mean_of_rates(counts),
+        len(samples) >= least * tasks and covering >= needed,
+    )
+
+
+def _scores(counts: _Counts) -> list[ScoreRow]:
+    return [
+        ScoreRow(
+            miner_hotkey=counts.newest.miner,
+            validator_hotkey=validator,
+            tasks=judged,
+            passed_count=passed,
+            pass_rate=passed / judged,
+        )
+        for validator, (passed, judged) in sorted(counts.by_validator.items())
+    ]
