@@ -92,7 +92,7 @@ class TestTheWorkedExamples:
 
 
 def test_only_the_incumbent_defends_in_the_profile_soundsright() -> None:
-    verdicts = contest(a=better(0.0), b=better(0.002), c=better(0.0035))
+    verdicts = contest(a=better(0.0), b=better(0.01), c=better(0.012))
     assert decide(verdicts, "b").winner == "b"  # c leads, but not by the margin.
     assert decide(verdicts, "a").winner == "c"  # b shields nobody.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.federation import miner, preflight, validator
+from soundsright.cli.commands.federation import api, blacklist, db, miner, preflight, validator
 
 
 @click.group("federation")
@@ -14,10 +14,12 @@ def command() -> None:
     \b
     soundsright federation validator add HOTKEY    # the owner: who may judge
     soundsright federation validator list          # the owner
+    soundsright federation db init                 # the owner: the API's database
+    soundsright federation api                     # the owner: show it to everybody
     soundsright federation miner push my-model lab/my-model
     soundsright federation miner commit            # a miner
     """
 
 
-for _module in (validator, miner, preflight):
+for _module in (validator, db, blacklist, api, miner, preflight):
     command.add_command(_module.command)
