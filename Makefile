@@ -58,8 +58,8 @@ crash: $(STAMP) ## Kill the validator and the executor's system at every point; 
 demo-executor-test: $(STAMP) ## Test `soundsright executor demo` with a container engine, from the images to the weights.
 	OMP_NUM_THREADS=1 SOUNDSRIGHT_DEMO=1 $(BIN)/python -m pytest -q tests/cli/executor/test_demo.py
 
-fuzz: $(STAMP) ## Check that none of 10 000 changed bundles of a round is accepted; COUNT=N tries others.
-	OMP_NUM_THREADS=1 SOUNDSRIGHT_FUZZ=$(or $(COUNT),10000) $(BIN)/python -m pytest -q tests/services/records/test_round_fuzz.py
+fuzz: $(STAMP) ## Check that none of 10 000 changed bundles of a round, verdicts and views is accepted; COUNT=N tries others.
+	OMP_NUM_THREADS=1 SOUNDSRIGHT_FUZZ=$(or $(COUNT),10000) $(BIN)/python -m pytest -q tests/services/records/test_round_fuzz.py tests/services/federation/test_fuzz.py
 
 stranger: $(STAMP) ## Show how a stranger checks a round of two validators, with planted differences and replays.
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.stranger $(if $(CLIPS),--clips $(CLIPS))
