@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from soundsright.core.errors import EntryRefused
 from soundsright.core.federation import JudgedRow
@@ -44,7 +44,7 @@ def run_again(audit: Audit, row: JudgedRow) -> None:
         else:
             differs(row.competition, "answers", f"{row.hotkey}, clip {clip_id}", _text(recorded), _text(answer))
     if other:
-        _check_agreement(audit, row, other, answers)
+        _check_agreement(audit, row, {clip_id: given[clip_id] for clip_id in other}, answers)
 
 
 def _answers(audit: Audit, row: JudgedRow, run: Literal[1, 2]) -> GivenAnswers | None:
@@ -61,8 +61,11 @@ def _answers(audit: Audit, row: JudgedRow, run: Literal[1, 2]) -> GivenAnswers |
     return GivenAnswers(audit.settings.plan(audit.verdict.task), model, clips, again, run)
 
 
-def _check_agreement(audit: Audit, row: JudgedRow, other: Sequence[str], first: GivenAnswers) -> None:
-    """Compare answers that differ in bits with the published audio, as a replay of a round does."""
+def _check_agreement(audit: Audit, row: JudgedRow, given: Mapping[str, str | Failure], first: GivenAnswers) -> None:
+    """Compare answers that differ in bits with the published audio, as a replay of a round does.
+
+    `given` are these answers of the first run, by clip id.
+    """
     name = f"{row.competition}: answers of {row.hotkey}"
     paths = audit.stored_answers(row)
     second = _answers(audit, row, 2)
@@ -70,14 +73,14 @@ def _check_agreement(audit: Audit, row: JudgedRow, other: Sequence[str], first: 
         why = "The answers have other digests, and there is no audio or no model to compare them with."
         audit.findings.unchecked.append((name, why))
         return
-    repeated: dict[str, Any] = dict(second.to(tuple(sorted(other))))
+    repeated = dict(second.to(tuple(sorted(given))))
     levels: list[float] = []
-    for clip_id in other:
+    for clip_id, answer in given.items():
         level_db = _level_db(audit, row, clip_id, first, paths[clip_id])
         if level_db is not None:
             audit.findings.answers += 1
             levels.append(level_db)
-        elif isinstance(repeated[clip_id], Failure) or not _agree(audit, row, clip_id, first, second):
+        elif repeated[clip_id] != answer:
             audit.findings.unchecked.append((name, "The model does not agree with itself from run to run."))
         else:
             least = f"at least {LEAST_AGREEMENT_DB:g} dB of agreement"
@@ -99,10 +102,6 @@ def _level_db(audit: Audit, row: JudgedRow, clip_id: str, own: GivenAnswers, pub
         clips.competition.sample_rate_hz,
     )
     return match.level_db if match.agrees else None
-
-
-def _agree(audit: Audit, row: JudgedRow, clip_id: str, first: GivenAnswers, second: GivenAnswers) -> bool:
-    return _level_db(audit, row, clip_id, first, second.path(clip_id)) is not None
 
 
 def _text(answer: ListedAnswer | str | Failure) -> str:
