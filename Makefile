@@ -51,9 +51,10 @@ check: $(STAMP) ## Lint, format, types, then the tests: before each commit.
 	$(BIN)/mypy
 	$(MAKE) test
 
-crash: $(STAMP) ## Kill the validator and the executor's system at every point; EVERY=N uses every N-th.
+crash: $(STAMP) ## Kill validator, executor and samplers at every point; EVERY=N uses every N-th.
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services/crash_driver.py $(if $(EVERY),--every $(EVERY))
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services/executor_crash_driver.py $(if $(EVERY),--every $(EVERY))
+	OMP_NUM_THREADS=1 $(BIN)/python tests/services/federation_crash_driver.py $(if $(EVERY),--every $(EVERY))
 
 demo-executor-test: $(STAMP) ## Test `soundsright executor demo` with a container engine, from the images to the weights.
 	OMP_NUM_THREADS=1 SOUNDSRIGHT_DEMO=1 $(BIN)/python -m pytest -q tests/cli/executor/test_demo.py
