@@ -70,8 +70,11 @@ class FolderHub:
         return 0
 
 
-def federation_of(tmp_path: Path, models: dict[str, FetchedModel]) -> tuple[Federation, FolderHub]:
-    federation = Federation(tmp_path / "federation", rules=replace(RULES, clips=2))
+def federation_of(
+    tmp_path: Path, models: dict[str, FetchedModel], *, until: int = 61, **options: Any
+) -> tuple[Federation, FolderHub]:
+    """A federation whose miners have these models, by hotkey, in block `until`."""
+    federation = Federation(tmp_path / "federation", **{"rules": replace(RULES, clips=2), **options})
     federation.reveals.clear()
     hub = FolderHub()
     competition = federation.organiser.competitions[0].id
@@ -81,7 +84,7 @@ def federation_of(tmp_path: Path, models: dict[str, FetchedModel]) -> tuple[Fede
         federation.chain.register(hotkey)
         federation.reveals[hotkey] = reveal = salted_reveal(ref, hotkey, competition, model.content_hash)
         federation.chain.publish(hotkey, reveal.digest(hotkey))
-    federation.reach(61)
+    federation.reach(until)
     return federation, hub
 
 
