@@ -16,7 +16,7 @@ from soundsright.core.errors import EntryRefused
 from soundsright.core.federation import Verdict
 from soundsright.core.fetch_limits import FetchLimits
 from soundsright.core.ports import Sandbox
-from soundsright.core.sources import ModelRef
+from soundsright.core.sources import ModelRef, hub_model
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.services.federation import AuditPorts, audited
 from soundsright.services.replay import ANSWERS, SCORES
@@ -58,7 +58,7 @@ class FolderHub:
         self.models: dict[ModelRef, FetchedModel] = {}
 
     def fetch(self, submission: Submission, *, limits: FetchLimits) -> FetchedModel:
-        model = self.models.get(submission.source)  # type: ignore[call-overload]
+        model = self.models.get(hub_model(submission.source))
         if model is None:
             raise EntryRefused("not_found", "The hub has no such model")
         return replace(model, submission=submission)
