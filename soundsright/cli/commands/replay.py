@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundsright.cli.shared.options import ANY_PATH, FILE, FOLDER, corpus_option, env_file_option, grouped, option
+from soundsright.cli.shared.bundle_source import bundle_path
+from soundsright.cli.shared.options import FILE, FOLDER, corpus_option, env_file_option, grouped, option
 from soundsright.cli.shared.replaying import (
     Deeper,
     Kept,
     RunChoice,
     Sampling,
     and_unchecked,
+    audio_of,
     checked_deeper,
+    wanted_pairs,
 )
 from soundsright.cli.shared.round_bundles import check_signer
 from soundsright.cli.shared.sandboxes import sandbox_options
@@ -55,7 +58,7 @@ class _Signed:
 
 
 @click.command("replay")
-@click.argument("path", metavar="BUNDLE", type=ANY_PATH)
+@click.argument("source", metavar="BUNDLE")
 @option("--decide", "depth", flag_value="decide", default=True, help="Statistics, prizes and weights. The default.")
 @option("--score", "depth", flag_value="score", help="Also score the audio of the bundle again.")
 @option("--run", "depth", flag_value="run", help="Also fetch the models and run them on the redrawn sets.")
@@ -105,7 +108,7 @@ class _Signed:
 @env_file_option
 def command(
     *,
-    path: Path,
+    source: str,
     depth: str,
     signed: _Signed,
     sampling: Sampling,
@@ -124,10 +127,12 @@ def command(
     soundsright replay round.zip --score            # all scores, from the audio
     soundsright replay round.zip --run              # all answers, from the models
     soundsright replay round.zip --score --sample 200 --network http://127.0.0.1:9944
+    soundsright replay https://example.org/r/7/bundle --score
 
     A replay runs the code that decided the round, under the round's own rules. It exits with 0 if everything
     that it checked is the same, with 1 if it could check nothing of that depth, and with 3 at the first difference,
     which it names. It lists as unchecked what the bundle withholds. After Ctrl-C, the same command continues.
+    From an address, it fetches the files and the audio that it needs into STATE_FOLDER.
     """
     from soundsright.adapters.peers import Hotkey, valid_signature
     from soundsright.services.records import check_bundle, open_bundle
@@ -138,7 +143,16 @@ def command(
     check_machine()
     settings = settings_from(Settings, flags, env_file)
     account = None if attestation is None else Hotkey.read(settings.hotkey_file)
-    with open_bundle(path, valid_signature=valid_signature) as bundle:
+
+    def needed(bundle: RoundBundle) -> Iterator[str]:
+        check_signer(bundle.opened, signed.signer, unsigned_ok=signed.unsigned_ok)
+        check_bundle(bundle)
+        return audio_of(wanted_pairs(bundle, sampling, env_file))
+
+    with (
+        bundle_path(source, settings.folder, None if depth == "decide" else needed) as path,
+        open_bundle(path, valid_signature=valid_signature) as bundle,
+    ):
         check_signer(bundle.opened, signed.signer, unsigned_ok=signed.unsigned_ok)
         check_bundle(bundle)
         if depth == "decide":

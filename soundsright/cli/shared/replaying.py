@@ -137,6 +137,12 @@ def wanted_pairs(bundle: RoundBundle, sampling: Sampling, env_file: Path | None)
     return WantedPairs(pairs, drawn, Sample(len(drawn), block_hash, block, committed))
 
 
+def audio_of(wanted: WantedPairs) -> Iterator[str]:
+    """The digests of the signals of the results to check."""
+    for pair in wanted.chosen:
+        yield from (each for each in (pair.clean, pair.degraded, pair.answer) if each is not None)
+
+
 def scored(
     bundle: RoundBundle,
     decided: ReplayReport,

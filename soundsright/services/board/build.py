@@ -16,12 +16,21 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from soundsright.core.errors import InfrastructureFault, UsageError
+from soundsright.core.errors import BundleRefused, InfrastructureFault, UsageError
 from soundsright.services.board.federation_page import ShownFederation
 from soundsright.services.board.pages import AudioAccess, ClipAddress, Site
 from soundsright.services.board.places import MAX_SIGNAL_BYTES, places_of
 from soundsright.services.drawing import Page, clips_by_spread, flac_bytes
-from soundsright.services.records import BUNDLE, REFERENCES, ExecutorHistory, Run, RunCompetition, ValidSignature
+from soundsright.services.records import (
+    BUNDLE,
+    RECORD,
+    REFERENCES,
+    ExecutorHistory,
+    OfferedRecord,
+    Run,
+    RunCompetition,
+    ValidSignature,
+)
 from soundsright.services.rounds import read_wav
 
 MARKER = ".soundsright-leaderboard"
@@ -79,10 +88,40 @@ def build_site(
         page = site.page(path)
         if page is not None:
             writer.write(path, page)
+    _write_records(runs, writer, audio_bytes - audio_written, notes)
     writer.finish()
     clips = sum(len(c.clip_ids) for run in runs for c in run.competitions)
     silent = clips - len(with_audio)
     return BuiltSite(writer.files, writer.total_bytes, audio_written, len(with_audio), silent, tuple(notes))
+
+
+def _write_records(runs: Sequence[Run], writer: _Writer, audio_bytes: int, notes: list[str]) -> None:
+    """Write the files of each round's record, latest run first. Its audio is written whole, while it fits."""
+    for run in reversed(runs):
+        try:
+            record = OfferedRecord(run.folder)
+        except (UsageError, BundleRefused, OSError):
+            # It has none, or the page of the round says what is wrong.
+            continue
+        root = f"r/{run.key}/{RECORD}"
+        for name in record.names:
+            if (path := record.file(name)) is not None:
+                writer.copy(f"{root}/{name}", path)
+            elif (raw := record.made(name)) is not None:
+                writer.write(f"{root}/{name}", Page(raw, "application/jsonl"))
+        signals = record.signals()
+        size = sum(record.size_of(digest) for digest in signals)
+        if size > audio_bytes:
+            notes.append(
+                f"{run.folder}: the audio of its record, {size / 1e6:.0f} MB as WAV, does not fit, so nobody can "
+                "score the round from this site; --audio-mib gives it more room"
+            )
+            continue
+        audio_bytes -= size
+        for digest in signals:
+            stored = record.signal(digest)
+            if stored is not None:
+                writer.write(f"{root}/{stored[0]}", Page(stored[1], "audio/flac"))
 
 
 def _write_audio(runs: Sequence[Run], writer: _Writer, limit_bytes: int, notes: list[str]) -> set[ClipAddress]:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from soundsright.services.board.executor_page import shown_executor
 from soundsright.services.board.federation_page import ShownFederation
 from soundsright.services.board.log_line import log_line
-from soundsright.services.board.round_checks import round_checks
+from soundsright.services.board.round_checks import attestations_of, round_checks
 from soundsright.services.drawing import (
     ASSETS,
     Frame,
@@ -49,6 +49,7 @@ from soundsright.services.records import (
     is_plain_file,
     possible_ranks,
 )
+from soundsright.services.replay import ATTESTATIONS
 
 DOWNLOADS = {"results.json": "application/json", "scores.jsonl": "application/jsonl"}
 
@@ -139,6 +140,8 @@ class Site:
                 yield from (f"r/{run.key}/{name}" for name in DOWNLOADS if is_plain_file(run.folder / name))
             if run.bundle is not None or has_record(run.folder):
                 yield f"r/{run.key}/{BUNDLE}"
+            for name in attestations_of(run.folder, self._valid_signature):
+                yield f"r/{run.key}/{ATTESTATIONS}/{name}"
             for c in run.competitions:
                 yield f"r/{run.key}/{c.doc.id}/index.html"
                 yield f"r/{run.key}/{c.doc.id}/ears.html"
@@ -196,13 +199,15 @@ class Site:
                     whole_bundle=run.bundle is not None,
                     has_bundle=run.bundle is not None or has_record(run.folder),
                     checks=round_checks(run.folder, self._valid_signature),
-                    is_served=self._audio.kind == "file",
                     log=log_line(run.folder, self._valid_signature, self._log),
                 )
             case [name] if name == BUNDLE and has_record(run.folder):
                 return Page(bundle_bytes(run.folder), "application/zip")
             case [name] if name in DOWNLOADS and run.doc:
                 return _download(run, name)
+            case [folder, name] if folder == ATTESTATIONS and name.endswith(".json"):
+                raw = attestations_of(run.folder, self._valid_signature).get(name)
+                return None if raw is None else Page(raw, "application/json")
             case [competition_id, *rest_of_path]:
                 competition = run.competition(competition_id)
                 return None if competition is None else self._in_competition(run, competition, rest_of_path)

@@ -36,7 +36,7 @@ _SHOWN_NOTES = 10
 
 @dataclass(frozen=True)
 class Replay:
-    """One replay of a validator. `result` is a key of `RESULTS`.
+    """One replay of a validator. `result` is a value of `RESULTS`, `file` the name of the attestation's file.
 
     `difference` is a sentence, empty if there is none, and `sample` a phrase.
     """
@@ -47,6 +47,7 @@ class Replay:
     unchecked: int
     difference: str
     sample: str
+    file: str
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,19 @@ def _uids(bundle: RoundBundle) -> Mapping[str, int]:
     return uids
 
 
+def attestations_of(folder: Path, valid_signature: ValidSignature | None) -> dict[str, bytes]:
+    """The attestations in a run's folder that are about its record, by the names of their files."""
+    if valid_signature is None or not has_record(folder):
+        return {}
+    try:
+        with open_bundle(folder / RECORD) as bundle:
+            sha256 = bundle.opened.sha256
+    except (BundleRefused, UsageError):
+        return {}
+    found = read_attestations(folder, valid_signature=valid_signature)
+    return {each.name: each.raw for each in found.attestations if each.facts.bundle == sha256}
+
+
 def _badges(
     folder: Path,
     opened: OpenedRound,
@@ -160,4 +174,5 @@ def _replay(attestation: Attestation) -> Replay:
         unchecked=len(facts.unchecked),
         difference="" if facts.difference is None else facts.difference.sentence,
         sample="" if sample is None else f"{sample.results} results drawn by block {sample.block_hash}",
+        file=attestation.name,
     )

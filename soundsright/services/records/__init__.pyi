@@ -68,7 +68,7 @@ from .round_chain import commitment_block, committed_block, first_commitment_blo
 from .round_checks import CheckedBundle, check_audio, check_bundle
 from .round_compare import BundleDifference, check_not_two_of_one_signer, first_difference
 from .round_document import ROUND, OpenedRound, RoundDocument, Sha256
-from .round_fetching import fetch_record
+from .round_fetching import fetch_audio, fetch_into, fetch_record
 from .round_leaves import answer_leaf, root_of
 from .round_making import RECORD, RoundRecord, round_record, write_record
 from .round_offering import OfferedRecord
@@ -194,6 +194,8 @@ __all__ = [
     "executor_round",
     "explained_image",
     "feedback_of",
+    "fetch_audio",
+    "fetch_into",
     "fetch_record",
     "fetched_part",
     "find_runs",

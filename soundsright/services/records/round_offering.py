@@ -14,7 +14,7 @@ from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.services.records.reading import is_plain_file
 from soundsright.services.records.round_making import COMMITTED, RECORD
 from soundsright.services.records.round_packing import disclosed_lines, opened_record, signals_of, stored_signal
-from soundsright.services.records.round_store import LOG_PROOF, audio_name
+from soundsright.services.records.round_store import LOG_PROOF
 
 _KEPT_SIGNALS = 8
 """Signals that stay in memory after they were made, because some clients read a file in several parts."""
@@ -36,6 +36,29 @@ class OfferedRecord:
         self._competitions = {f"disclosed/{c.id}.jsonl": c.id for c in self._record.document.competitions}
         self._made = lru_cache(_KEPT_SIGNALS)(self._stored)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all files but the audio. Some may be missing."""
+        return ("round.json", COMMITTED, LOG_PROOF, *self._sizes, *self._competitions)
+
+    def signals(self) -> tuple[str, ...]:
+        """The digests of the signals that the run's folder has."""
+        return tuple(self._signals)
+
+    def size_of(self, digest: str) -> int:
+        """The bytes of a signal as WAV; 0 if its file is gone."""
+        try:
+            return self._signals[digest].stat().st_size
+        except OSError:
+            return 0
+
+    def signal(self, digest: str) -> tuple[str, bytes] | None:
+        """The name and the bytes of a stored signal; None if its file was changed or removed."""
+        try:
+            return self._made(digest) if digest in self._signals else None
+        except (UsageError, BundleRefused, OSError):
+            return None
+
     def file(self, name: str) -> Path | None:
         """The file of that name, if the record has it on the disk."""
         is_named = name in self._sizes or name in ("round.json", COMMITTED, LOG_PROOF)
@@ -47,14 +70,11 @@ class OfferedRecord:
         try:
             if name in self._competitions:
                 return b"".join(disclosed_lines(self._record, self._folder, self._competitions[name])) or None
-            digest = Path(name).name.partition(".")[0]
-            if digest not in self._signals or name not in (audio_name(digest, kind) for kind in ("flac", "wav")):
-                return None
-            stored_name, raw = self._made(digest)
         except (UsageError, BundleRefused, OSError):
             # The file was changed or removed since the round ended. `bundle make` says which.
             return None
-        return raw if stored_name == name else None
+        stored = self.signal(Path(name).name.partition(".")[0])
+        return stored[1] if stored is not None and stored[0] == name else None
 
     def _stored(self, digest: str) -> tuple[str, bytes]:
         name, raw, _ = stored_signal(digest, self._signals[digest])

@@ -125,7 +125,7 @@ def fetched_part(
         signals += [answer_proof.leaf["sha256"]] if "sha256" in answer_proof.leaf else []
     missing = []
     for digest in dict.fromkeys(signals):
-        audio = _audio(place, digest)
+        audio = fetched_signal(place, digest)
         if audio is None:
             missing.append(digest)
         else:
@@ -291,8 +291,12 @@ def _check(
         raise BundleRefused(f"{PROOF} does not prove that its leaf is among {what}: it is of another tree")
 
 
-def _audio(place: BundlePlace, digest: str) -> dict[str, bytes] | None:
-    """The file of a signal, by name; None if the place does not have it."""
+def fetched_signal(place: BundlePlace, digest: str) -> dict[str, bytes] | None:
+    """The file of a signal, by name; None if the place does not have it.
+
+    Raises:
+        BundleRefused: it is too large, or has other content than its name says.
+    """
     for kind in ("flac", "wav"):
         name = audio_name(digest, kind)
         limit = max_bytes_of(name) or 0

@@ -1,6 +1,6 @@
 from .answering import GivenAnswers, RunPorts
 from .attestation import REPLAY, attestation_facts
-from .attestations import Attestation, FoundAttestations, open_attestation, read_attestations
+from .attestations import ATTESTATIONS, Attestation, FoundAttestations, open_attestation, read_attestations
 from .bundle_audio import ON_RECORD, Listening, listening
 from .clips import clips_again
 from .deciding import decided_again, record_of_bundle
@@ -14,6 +14,7 @@ from .scoring import CheckedScore, line_of, read_checked, scored_again, start_fi
 
 __all__ = [
     "ANSWERS",
+    "ATTESTATIONS",
     "BLOCKS_AFTER",
     "LEAST_AGREEMENT_DB",
     "ON_RECORD",

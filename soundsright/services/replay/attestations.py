@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -113,11 +113,17 @@ class ReplayFacts(_Part):
 
 @dataclass(frozen=True)
 class Attestation:
-    """An attestation whose signature was verified. `sha256` is that of its document."""
+    """An attestation whose signature was verified. `sha256` is that of its document, `raw` its envelope."""
 
     signer: str
     sha256: str
     facts: ReplayFacts
+    raw: bytes = field(default=b"", repr=False)
+
+    @property
+    def name(self) -> str:
+        """The name of its file on a leaderboard."""
+        return f"{self.signer}-{self.sha256[:16]}.json"
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ def open_attestation(raw: bytes, *, valid_signature: ValidSignature) -> Attestat
         facts = ReplayFacts.model_validate(dict(signed.facts))
     except ValidationError as error:
         raise malformed(REPLAY, error) from None
-    return Attestation(signed.signer, signed.envelope.digest, facts)
+    return Attestation(signed.signer, signed.envelope.digest, facts, raw)
 
 
 def read_attestations(folder: Path, *, valid_signature: ValidSignature) -> FoundAttestations:

@@ -45,8 +45,9 @@
 
   // A command to copy names the address at which the reader found this page.
   for (const code of document.querySelectorAll("code[data-here]")) {
-    const here = new URL(".", location.href).href.replace(/\/$/, "");
-    code.textContent = code.textContent.replace("ADDRESS", () => here);
+    const folder = new URL(".", location.href);
+    const here = (folder.protocol === "file:" ? decodeURIComponent(folder.pathname) : folder.href).replace(/\/$/, "");
+    code.textContent = code.textContent.replaceAll("ADDRESS", () => here);
   }
 
   for (const table of document.querySelectorAll("table.board")) {

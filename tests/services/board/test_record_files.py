@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 
-from soundsright.adapters.peers import Hotkey
+from soundsright.adapters.peers import Hotkey, WebFolder, valid_signature
 from soundsright.cli.commands.bundle import command
 from soundsright.cli.main import run as run_command
 from soundsright.core.canonical import canonical_json
-from soundsright.core.errors import BundleRefused
+from soundsright.core.errors import BundleRefused, PeerUnavailable
+from soundsright.services.board.build import build_site
 from soundsright.services.board.server import LiveSite, board_app
-from soundsright.services.records import StorePlace, fetch_record, open_bundle, open_store
+from soundsright.services.records import StorePlace, fetch_record, find_runs, open_bundle, open_store, read_runs
+from soundsright.services.replay import open_attestation
 from tests.browser.conftest import served
+from tests.services.board.attestations import attested
 from tests.services.records.bundles import RecordedRun, recorded_run
 
 pytest.importorskip("uvicorn")
 SIGNER = Hotkey.of_seed("vera")
+WILMA = Hotkey.of_seed("wilma")
 CLIP = "clip-0001"
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_FOLDER", str(tmp_path / "state"))
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +70,100 @@ def test_a_round_is_verified_at_its_address(
     assert recorded.sha256 in capsys.readouterr().out
     other = Hotkey.of_seed("other").address
     assert run_command(command, ["verify", address, "--signer", other]) == 3
-    assert run_command(command, ["verify", address, "--audio"]) == 2
-    assert "Omit --audio" in capsys.readouterr().err
+    assert run_command(command, ["verify", address, "--signer", SIGNER.address, "--audio"]) == 0
+    assert "Audio      not checked" not in capsys.readouterr().out
+    assert run_command(command, ["show", address, "carol"]) == 0
+    assert "Weight" in capsys.readouterr().out
+    assert run_command(command, ["verify", f"{address}.zip"]) == 2
+    assert "Give the address of the bundle's files" in capsys.readouterr().err
+
+
+def test_only_what_changed_is_fetched_again(
+    recorded: RecordedRun, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_command(command, ["verify", address, "--signer", SIGNER.address, "--audio"]) == 0
+    (folder,) = (tmp_path / "state" / "bundles").iterdir()
+    assert folder.name == recorded.sha256
+    (folder / "plan.json").write_bytes(b"{}")
+    changed = next((folder / "audio").rglob("*.flac"))
+    changed.write_bytes(b"no audio")
+    asked: list[str] = []
+    part = WebFolder.part
+
+    def noted(place: WebFolder, name: str, start: int, end: int) -> bytes | None:
+        asked.append(name)
+        return part(place, name, start, end)
+
+    monkeypatch.setattr(WebFolder, "part", noted)
+    assert run_command(command, ["verify", address, "--signer", SIGNER.address, "--audio"]) == 0
+    assert "plan.json" in asked
+    assert sum(name.startswith("audio/") for name in asked) == 1
+    assert "scores.jsonl" not in asked
+
+
+def test_a_static_site_has_the_record_and_the_replays_file_by_file(
+    recorded: RecordedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(recorded.folder, tmp_path / "run"))
+    attested(folder, WILMA)
+    runs = read_runs(find_runs([folder]))
+    built = build_site(runs, tmp_path / "site", audio_bytes=1 << 24, valid_signature=valid_signature)
+    assert built.notes == ()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "site"))
+    with static_server(handler) as root:
+        bundle = f"{root}/r/run/bundle"
+        assert run_command(command, ["verify", bundle, "--signer", SIGNER.address, "--audio"]) == 0
+        page = httpx.get(f"{root}/r/run/index.html").text
+        (name,) = re.findall(r'href="(attestations/[^"]+)"', page)
+        raw = httpx.get(f"{root}/r/run/{name}").content
+    assert open_attestation(raw, valid_signature=valid_signature).signer == WILMA.address
+    assert "soundsright replay ADDRESS/bundle --signer" in page
+    small = build_site(runs, tmp_path / "small", audio_bytes=0, valid_signature=valid_signature)
+    assert "does not fit" in small.notes[-1]
+    assert not list((tmp_path / "small" / "r" / "run" / "bundle").rglob("*.flac"))
+
+
+def test_a_server_offers_the_replays_of_its_rounds(recorded: RecordedRun, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(recorded.folder, tmp_path / "run"))
+    path = attested(folder, WILMA)
+    attested(folder, WILMA, changes={"bundle": "0" * 64})
+    with served(board_app(LiveSite([folder], live=False, valid_signature=valid_signature))) as root:
+        page = httpx.get(f"{root}r/run/").text
+        (name,) = re.findall(r'href="(attestations/[^"]+)"', page)
+        assert httpx.get(f"{root}r/run/{name}").content == path.read_bytes()
+        assert httpx.get(f"{root}r/run/attestations/other.json").status_code == 404
+        assert httpx.get(f"{root}r/run/attestations/..%2fresults.json").status_code == 404
+
+
+def test_an_address_that_does_not_answer_now_is_tried_again(recorded: RecordedRun, tmp_path: Path) -> None:
+    faults = [503, 429]
+
+    class Busy(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if faults:
+                self.send_error(faults.pop())
+            else:
+                super().do_GET()
+
+    slept: list[float] = []
+    with static_server(partial(Busy, directory=str(recorded.record))) as root:
+        place = WebFolder(root, sleep=slept.append)
+        assert place.part("round.json", 0, 10) == (recorded.record / "round.json").read_bytes()[:10]
+        assert slept == [0.5, 1.0]
+        faults += [403]
+        with pytest.raises(PeerUnavailable, match="403"):
+            place.part("round.json", 0, 10)
+        place.close()
+    assert len(slept) == 2
+
+
+@contextmanager
+def static_server(handler: Callable[..., SimpleHTTPRequestHandler]) -> Iterator[str]:
+    """A web server of files, which knows no ranges."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 @pytest.mark.parametrize("name", ["round.json", "answers.jsonl", "audio"])

@@ -197,8 +197,8 @@ def test_a_new_attestation_appears_on_a_page_that_was_drawn_before(folder: Path)
     assert WILMA.address in after.body.decode()
 
 
-def test_a_static_build_names_the_file_and_not_an_address(folder: Path, tmp_path: Path) -> None:
+def test_a_static_build_names_the_files_beside_its_page(folder: Path, tmp_path: Path) -> None:
     build_site(read_runs(find_runs([folder])), tmp_path / "site", audio_bytes=0, valid_signature=valid_signature)
     text = (tmp_path / "site/r/a/index.html").read_text()
-    assert f"soundsright bundle verify bundle.zip --signer {VERA.address}" in text
-    assert "ADDRESS" not in text
+    assert f"soundsright bundle verify ADDRESS/bundle --signer {VERA.address}" in text
+    assert (tmp_path / "site/r/a/bundle/round.json").is_file()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from soundsright.cli.shared.addresses import checked_hotkey
+from soundsright.cli.shared.bundle_source import all_audio, bundle_path
 from soundsright.cli.shared.log_proof import log_lines
 from soundsright.cli.shared.options import env_file_option, option
-from soundsright.cli.shared.round_bundles import chain_line, check_signer, is_address
-from soundsright.core.errors import UsageError
+from soundsright.cli.shared.round_bundles import chain_line, check_signer
+from soundsright.cli.shared.settings_options import settings_from, settings_options
+from soundsright.config import Settings
 
 if TYPE_CHECKING:
     from soundsright.services.records import BundleStore, OpenedRound
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @option("--log", "log", default="", metavar="HOTKEY", help="Hotkey of the log that must have the round.")
 @option("--network", default="", help="Chain on which the signer must have committed to the round.")
 @option("--netuid", default=0, help="Number of the subnet on a Bittensor network.", show_default=False)
+@settings_options(Settings, ("state_folder",))
 @env_file_option
 def command(
     *,
@@ -38,6 +39,7 @@ def command(
     network: str,
     netuid: int,
     env_file: Path | None,
+    **flags: Any,
 ) -> None:
     """Check everything that a bundle says.
 
@@ -46,39 +48,22 @@ def command(
     soundsright bundle verify round.zip --network http://127.0.0.1:9944 --log 5E...
     soundsright bundle verify https://example.org/r/7/bundle
 
-    BUNDLE is a .zip file, a folder, a part that `bundle fetch` wrote, or an address, from which everything but the
-    audio is read. The command checks the signature, all digests and Merkle roots, and that the files agree with
-    each other, and the proof of a log in log.json, in the bundle or beside it. It exits with 3 at the first thing
-    that is wrong. Without --signer and --network, anyone can have signed it.
+    BUNDLE is a .zip file, a folder, a part that `bundle fetch` wrote, or the address of a bundle's files, which are
+    fetched into STATE_FOLDER. The command checks the signature, all digests and Merkle roots, and that the files
+    agree with each other, and the proof of a log in log.json, in the bundle or beside it. It exits with 3 at the
+    first thing that is wrong. Without --signer and --network, anyone can have signed it.
     """
     from soundsright.services.records import PROOF, committed_block, open_store
 
     checked_hotkey(log, "--log")
-    with ExitStack() as stack:
-        path = _fetched(source, stack, audio) if is_address(source) else Path(source)
-        with open_store(path) as store:
-            opened, lines = _part(store) if PROOF in store.sizes else _whole(store, audio)
-            check_signer(opened, signer, unsigned_ok=unsigned_ok)
-            lines += log_lines(store, opened.sha256, log)
-            lines += chain_line(opened, network, netuid, env_file, committed_block(store) if network else None)
+    folder = settings_from(Settings, flags, env_file).folder
+    with bundle_path(source, folder, all_audio if audio else None) as path, open_store(path) as store:
+        opened, lines = _part(store) if PROOF in store.sizes else _whole(store, audio)
+        check_signer(opened, signer, unsigned_ok=unsigned_ok)
+        lines += log_lines(store, opened.sha256, log)
+        lines += chain_line(opened, network, netuid, env_file, committed_block(store) if network else None)
     for line in (*_head(opened), *lines):
         click.echo(line)
-
-
-def _fetched(address: str, stack: ExitStack, audio: bool) -> Path:
-    """A temporary folder with the files at the address, without audio."""
-    from soundsright.adapters.peers import WebFolder, valid_signature
-    from soundsright.services.records import fetch_record
-
-    if audio:
-        raise UsageError(
-            "The audio of a bundle at an address is not checked",
-            "Omit --audio, check single clips with `bundle fetch`, or download the bundle.",
-        )
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="soundsright-bundle-")))
-    with closing(WebFolder(address)) as place:
-        fetch_record(place, folder, valid_signature)
-    return folder
 
 
 def _part(store: BundleStore) -> tuple[OpenedRound, list[str]]:
