@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +34,40 @@ class PairedLead:
     p_value: float
 
 
+@dataclass(frozen=True, eq=False)
+class TaskWeights:
+    """The weights of tasks. `by` numbers their validators from 0, each with a task.
+
+    A task of validator v weighs `factors[v]` / (`common` x validators), which are whole numbers.
+    """
+
+    by: NDArray[np.int64]
+    factors: tuple[int, ...]
+    common: int
+
+    @classmethod
+    def of(cls, by: NDArray[np.int64]) -> TaskWeights:
+        """The weights of tasks with these numbers of validators, of which some can have no task."""
+        counts = np.bincount(by)
+        used = np.flatnonzero(counts)
+        tasks = counts[used].tolist()
+        common = math.lcm(*tasks)
+        return cls(np.searchsorted(used, by), tuple(common // count for count in tasks), common)
+
+    def means(self, values: Units) -> list[Fraction]:
+        """The weighted mean of each row, in the metric's unit."""
+        sums = by_validator(values, self.by, len(self.factors)).tolist()
+        divisor = self.common * len(self.factors) * UNITS
+        return [Fraction(sum(map(operator.mul, row, self.factors)), divisor) for row in sums]
+
+    def weighted(self, values: Units) -> NDArray[np.float64]:
+        """The values times their weights, up to one common factor that makes every one a whole number.
+
+        No p-value depends on the factor. Whole numbers have exact sums, so ties stay ties on every machine.
+        """
+        return values * np.array(self.factors, dtype=np.float64)[self.by]
+
+
 def paired_lead(differences_by_validator: Sequence[Sequence[float]]) -> PairedLead:
     """The comparison over at most `EXACT_UP_TO_TASKS` differences, a list for each validator.
 
@@ -46,41 +81,18 @@ def paired_lead(differences_by_validator: Sequence[Sequence[float]]) -> PairedLe
     if not 1 <= len(by) <= EXACT_UP_TO_TASKS:
         raise ValueError(f"an exact test needs 1 to {EXACT_UP_TO_TASKS} differences, not {len(by)}")
     differences = units(np.array([list(itertools.chain(*differences_by_validator))]))
-    return PairedLead(weighted_means(differences, by)[0], float(p_values_by_flips(_weighted(differences, by))[0]))
+    weights = TaskWeights.of(by)
+    return PairedLead(weights.means(differences)[0], float(p_values_by_flips(weights.weighted(differences))[0]))
 
 
-def weighted_means(values: Units, by: NDArray[np.int64]) -> list[Fraction]:
-    """The weighted mean of each row, in the metric's unit. `by` has the number of each task's validator."""
-    used, by = np.unique(by, return_inverse=True)
-    tasks = np.bincount(by, minlength=len(used)).tolist()
-    common = math.lcm(*tasks)
-    factors = [common // count for count in tasks]
-    sums = by_validator(values, by, len(used)).tolist()
-    return [
-        Fraction(sum(s * factor for s, factor in zip(row, factors, strict=True)), common * len(used) * UNITS)
-        for row in sums
-    ]
-
-
-def lead_p_values(ruleset: Ruleset, differences: Units, by: NDArray[np.int64]) -> NDArray[np.float64]:
+def lead_p_values(ruleset: Ruleset, differences: Units, weights: TaskWeights) -> NDArray[np.float64]:
     """The one-sided p-value of each row: is its weighted mean above zero?
 
     Up to `EXACT_UP_TO_TASKS` the test is exact; if the ruleset corrects small sets, the corrected test must agree.
     Over more tasks it is the ruleset's test over clips.
     """
-    weighted = _weighted(differences, by)
+    weighted = weights.weighted(differences)
     if weighted.shape[1] > EXACT_UP_TO_TASKS:
         return lead_test(ruleset, {}).p_values(weighted)
     p_values = p_values_by_flips(weighted)
     return np.maximum(p_values, p_values_by_hall(weighted)) if ruleset.corrects_small_sets else p_values
-
-
-def _weighted(differences: Units, by: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The differences times their weights, up to one common factor that makes every one a whole number.
-
-    No p-value depends on the factor. Whole numbers have exact sums, so ties stay ties on every machine.
-    """
-    _, by, tasks = np.unique(by, return_inverse=True, return_counts=True)
-    common = math.lcm(*tasks.tolist())
-    factors = np.array([common // count for count in tasks.tolist()], dtype=np.float64)
-    return differences * factors[by]

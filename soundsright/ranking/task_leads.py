@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from soundsright.core.rulesets import Age, Ruleset
 from soundsright.ranking.challengers import adjusted_p_values
 from soundsright.ranking.failures import failure_lead, unseen_failures
-from soundsright.ranking.paired_tasks import lead_p_values, weighted_means
+from soundsright.ranking.paired_tasks import TaskWeights, lead_p_values
 from soundsright.ranking.verdict_table import Entrant, Flags, VerdictTable
 
 Places = NDArray[np.intp]
@@ -65,7 +65,7 @@ def gains_by_metric(ruleset: Ruleset, table: VerdictTable) -> list[tuple[Fractio
     gains: dict[int, tuple[Fraction, ...]] = {}
     for rows, columns in _alike(table.judged):
         differences = table.scores[:, rows][:, :, columns] - table.unprocessed[:, np.newaxis, columns]
-        means = weighted_means(differences.reshape(-1, len(columns)), table.by[columns])
+        means = TaskWeights.of(table.by[columns]).means(differences.reshape(-1, len(columns)))
         for place, row in enumerate(rows.tolist()):
             gains[row] = tuple(means[number * len(rows) + place] for number in numbers)
     return [gains[row] for row in range(len(table.entrants))]
@@ -126,11 +126,11 @@ def _leads(
         shape = len(table.metrics), len(rows)
         means, p_values, held = [Fraction()] * math.prod(shape), [1.0] * math.prod(shape), [0.0] * shape[0]
         if len(columns):
-            by, own = table.by[columns], table.scores[:, holder][:, columns]
+            weights, own = TaskWeights.of(table.by[columns]), table.scores[:, holder][:, columns]
             differences = table.scores[:, numbers[rows]][:, :, columns] - own[:, np.newaxis]
             flat = differences.reshape(-1, len(columns))
-            means, p_values = weighted_means(flat, by), lead_p_values(ruleset, flat, by).tolist()
-            held = [float(mean) for mean in weighted_means(own, by)]
+            means, p_values = weights.means(flat), lead_p_values(ruleset, flat, weights).tolist()
+            held = [float(mean) for mean in weights.means(own)]
         for place, (number, row) in enumerate(itertools.product(range(shape[0]), rows.tolist())):
             leads[row, number] = _Lead(
                 challengers[row], table.metrics[number], means[place], held[number], p_values[place], len(columns)

@@ -1,0 +1,118 @@
+"""How much of an epoch a validator of a federation spends on deciding, once it has the window's verdicts.
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/federation_window.py
+    OPENBLAS_NUM_THREADS=1 python benchmarks/federation_window.py --tasks 100 --miners 256 --turns 5
+
+A cold epoch verifies the signature of every verdict, reads its document and decides; the bytes are at hand, so no
+network is in it. A warm epoch decides again from the same verdicts. Both run in turns, so that their ratio does not
+depend on the machine. It is printed with its limit, and the exit code is 1 if it is missed.
+
+In the first window every miner is judged in every task. In the second, each misses a tenth of the tasks, each
+others: then no two have the same tasks in common with the incumbent, which is the most work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from soundsright.adapters.peers import Hotkey, valid_signature
+from soundsright.core.competition import PUBLISHED
+from soundsright.core.federation import JudgedRow, Verdict, allowlist_digest, rounded_means, row_order
+from soundsright.core.federation_rules import FederationRules
+from soundsright.core.rulesets import SOUNDSRIGHT_V5
+from soundsright.core.sources import ModelRef
+from soundsright.ranking import federation_decisions
+from soundsright.services.federation import open_verdict, sign_verdict
+
+RULES = FederationRules()
+COMPETITIONS = [competition for competition in PUBLISHED if competition.id in RULES.competitions]
+DIGEST = hashlib.sha256(b"benchmark").hexdigest()
+LIMIT = 0.1
+EPOCH = 18_000
+
+
+def signed_verdicts(tasks: int, miners: int, missing: float) -> list[bytes]:
+    """The envelopes of a window: five validators in turn."""
+    rng = np.random.default_rng(0)
+    accounts = sorted((Hotkey.of_seed(f"laboratory {n}") for n in range(5)), key=lambda account: account.address)
+    allowlist = allowlist_digest([account.address for account in accounts], RULES.interval_blocks)
+    addresses = [Hotkey.of_seed(f"miner {n}").address for n in range(miners)]
+    found = []
+    for task in range(tasks):
+        account = accounts[task % len(accounts)]
+        rows = [
+            JudgedRow(
+                competition.id,
+                hotkey,
+                uid,
+                ModelRef("laboratory", f"model-{uid}", f"{uid:040x}"),
+                1_000 + uid,
+                bool(rng.random() < 0.9),
+                0,
+                rounded_means({name: 2 + uid / 20_000 + rng.normal(0, 0.1) for name in competition.metric_weights}),
+                DIGEST,
+            )
+            for competition in COMPETITIONS
+            for uid, hotkey in enumerate(addresses)
+            if rng.random() >= missing
+        ]
+        verdict = Verdict(
+            task=task,
+            validator=account.address,
+            block=task * RULES.interval_blocks,
+            block_hash=DIGEST,
+            allowlist=allowlist,
+            rules=DIGEST,
+            sets=dict.fromkeys(RULES.competitions, DIGEST),
+            unprocessed={c.id: dict.fromkeys(c.metric_weights, 1.5) for c in COMPETITIONS},
+            rows=tuple(sorted(rows, key=row_order)),
+        )
+        found.append(sign_verdict(verdict, account))
+    return found
+
+
+def decision_s(verdicts: Sequence[Verdict]) -> float:
+    """The processor time of a decision against the first miner."""
+    first = verdicts[0].rows[0].hotkey
+    started_s = time.process_time()
+    decisions = federation_decisions(
+        RULES, SOUNDSRIGHT_V5, COMPETITIONS, verdicts, dict.fromkeys(RULES.competitions, first), epoch_block=EPOCH
+    )
+    taken_s = time.process_time() - started_s
+    assert all(decision.winner for decision in decisions.values())
+    return taken_s
+
+
+def main() -> int:
+    """Measure, print the ratios, and give the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--tasks", type=int, default=100)
+    parser.add_argument("--miners", type=int, default=256)
+    parser.add_argument("--turns", type=int, default=5)
+    options = parser.parse_args()
+    print(f"{options.tasks} tasks x {options.miners} miners x {len(COMPETITIONS)} competitions, processor time")
+    print(f"{'rows missing':<14}{'cold s':>9}{'warm s':>9}{'ratio':>8}{'limit':>8}")
+    missed = False
+    for missing in (0.0, 0.1):
+        signed = signed_verdicts(options.tasks, options.miners, missing)
+        cold_s, warm_s = [], []
+        for _ in range(options.turns):
+            started_s = time.process_time()
+            verdicts = [open_verdict(raw, valid_signature=valid_signature).verdict for raw in signed]
+            cold_s.append(time.process_time() - started_s + decision_s(verdicts))
+            warm_s.append(decision_s(verdicts))
+        cold, warm = statistics.median(cold_s), statistics.median(warm_s)
+        missed |= warm / cold > LIMIT
+        print(f"{missing:<14.0%}{cold:>9.3f}{warm:>9.3f}{warm / cold:>8.3f}{LIMIT:>8.2f}")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
