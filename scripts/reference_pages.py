@@ -33,6 +33,7 @@ from soundsright.config import (  # noqa: E402
 from soundsright.core.competition import PUBLISHED, metric_name  # noqa: E402
 from soundsright.core.entry_rules import REFUSAL_REASONS  # noqa: E402
 from soundsright.core.executor_rules import executor_rules  # noqa: E402
+from soundsright.core.federation_rules import federation_rules  # noqa: E402
 from soundsright.core.profiles import Profile  # noqa: E402
 from soundsright.metrics import METRICS  # noqa: E402
 from tests.layers import picture  # noqa: E402
@@ -160,6 +161,13 @@ def executor_rules_text() -> str:
     return "\n".join(rows)
 
 
+def federation_rules_text() -> str:
+    """Each rule of a federation with its default."""
+    values = asdict(federation_rules())
+    rows = [f"| `{name}` | {value:g} |" for name, value in values.items() if isinstance(value, int | float)]
+    return "\n".join(["| key | default |", "| --- | ---: |", *rows])
+
+
 def _escaped(text: str) -> str:
     """Text for a Markdown table or paragraph."""
     return str(text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
@@ -173,6 +181,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "settings-executor": lambda: settings_text(ExecutorSettings, shared=False, base=ValidatorSettings),
     "settings-federation": lambda: settings_text(FederationSettings, shared=False, base=ValidatorSettings),
     "executor-rules": executor_rules_text,
+    "federation-rules": federation_rules_text,
     "refusal-codes": refusals_text,
     "metrics": metrics_text,
     "definitions": definitions_text,
