@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundsright.cli.shared.settings_options import secrets_of
-from soundsright.config import Settings, ValidatorSettings
+from soundsright.config import FederationSettings, Settings, ValidatorSettings
 from soundsright.core.errors import EngineUnavailable, EntryRefused, UsageError
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def account_with_log(settings: Settings) -> Hotkey:
     from soundsright.services.http import configure_logging
 
     account = Hotkey.read(settings.hotkey_file)
-    configure_logging(settings.log_level, secrets=secrets_of(settings))
+    traces = not (isinstance(settings, FederationSettings) and settings.is_production)
+    configure_logging(settings.log_level, secrets=secrets_of(settings), traces=traces)
     return account
 
 

@@ -16,6 +16,7 @@ from .context import SCOPE, SamplerContext
 from .equivocation import EVIDENCE_SCHEMA, MAX_EVIDENCE_BYTES, Evidence, evidence_of, open_evidence
 from .first_seen import FirstSeen, SeenVerdict
 from .known_lists import Allowlists, TaskBook
+from .known_verdicts import KnownVerdicts
 from .mirror import Mirror, Sought
 from .object_keys import ALLOWLIST_KEY, allowlist_key, evidence_key, metadata_key, mirror_key, verdict_key, view_key
 from .publishing import create_once
@@ -82,6 +83,7 @@ __all__ = [
     "FederationSubsystem",
     "FirstSeen",
     "Found",
+    "KnownVerdicts",
     "MinerReveals",
     "Mirror",
     "NoAllowlist",

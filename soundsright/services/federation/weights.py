@@ -121,7 +121,7 @@ class _EpochWork:
 
     def _lacks_view(self, finalized: int) -> bool:
         rules = self._context.rules
-        if rules.profile is not Profile.SOUNDSRIGHT:
+        if rules.profile is not Profile.SOUNDSRIGHT or not self._context.publishes:
             return False
         epoch = epoch_block(finalized, rules.epoch_blocks)
         is_early = finalized < epoch + rules.half_epoch

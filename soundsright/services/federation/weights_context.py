@@ -37,6 +37,7 @@ class WeightsContext:
 
     `own` is this validator's bucket, `source` the owner's, and `buckets` are those of all validators by hotkey.
     `floors` are the scores of a failed clip by metric. With `pays_on_public`, public recordings count too.
+    Without `publishes`, no view is signed: a dry run decides by the others' views.
     """
 
     rules: FederationRules
@@ -53,6 +54,7 @@ class WeightsContext:
     floors: Mapping[str, float] = field(default_factory=dict)
     pays_on_public: bool = False
     at_once: int = AT_ONCE
+    publishes: bool = True
 
     @property
     def rules_digest(self) -> str:

@@ -175,11 +175,16 @@ def prometheus_text(
 class _OneLineFormatter(logging.Formatter):
     """`time level message key=value …`, always on one line, so that a message cannot fake a second record."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(self, secrets: Iterable[str], *, traces: bool = True) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        self._traces = traces
         self._secrets = tuple(sorted((s for s in secrets if len(s) >= 4), key=len, reverse=True))
 
+    def formatException(self, error: Any) -> str:
+        return super().formatException(error) if self._traces else f"{getattr(error[0], '__name__', 'error')}"
+
     def format(self, record: logging.LogRecord) -> str:
+        record.exc_text = None  # Another handler's text would be taken over.
         text = super().format(record)
         extra = {k: v for k, v in vars(record).items() if k not in _STANDARD}
         text = " ".join([text, *(f"{key}={value}" for key, value in extra.items())])
@@ -191,13 +196,16 @@ class _OneLineFormatter(logging.Formatter):
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
-def configure_logging(level: str, *, secrets: Iterable[str] = (), stream: Any = None) -> Callable[[], None]:
+def configure_logging(
+    level: str, *, secrets: Iterable[str] = (), stream: Any = None, traces: bool = True
+) -> Callable[[], None]:
     """Log to `stream` (standard error by default), one line per record. Call the returned function to undo this.
 
-    `secrets` are replaced by `***` in every record, also in those of libraries.
+    `secrets` are replaced by `***` in every record, also in those of libraries. Without `traces`, only the class of
+    an error is logged.
     """
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_OneLineFormatter(secrets))
+    handler.setFormatter(_OneLineFormatter(secrets, traces=traces))
     package, root = logging.getLogger("soundsright"), logging.getLogger()
     root.addHandler(handler)
     before = package.level

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.federation import api, blacklist, db, miner, preflight, validator
+from soundsright.cli.commands.federation import api, blacklist, db, miner, preflight, serve, validator
 
 
 @click.group("federation")
@@ -12,6 +12,8 @@ def command() -> None:
     """Judge in turns with other validators, and agree on the winners.
 
     \b
+    soundsright federation preflight               # a check of a validator's machine
+    soundsright federation serve                   # a validator
     soundsright federation validator add HOTKEY    # the owner: who may judge
     soundsright federation validator list          # the owner
     soundsright federation db init                 # the owner: the API's database
@@ -21,5 +23,6 @@ def command() -> None:
     """
 
 
-for _module in (validator, db, blacklist, api, miner, preflight):
+for _module in (serve, preflight, validator, miner, db, blacklist, api):
     command.add_command(_module.command)
+command.add_command(serve.servers)

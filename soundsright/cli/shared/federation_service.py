@@ -1,0 +1,257 @@
+"""The two halves of a validator in a federation: the sampler of its turns, and the system that pays the winners."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from soundsright.cli.shared.federation_parts import (
+    AgreedRules,
+    own_bucket,
+    peer_buckets,
+    peer_places,
+    source_bucket,
+)
+from soundsright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from soundsright.adapters.state import SqlState
+    from soundsright.config import FederationSettings
+    from soundsright.core.material import Material
+    from soundsright.core.ports import Bucket, LiveChain, Pool
+    from soundsright.services.federation import (
+        FederationSubsystem,
+        MinerReveals,
+        SamplerContext,
+        WeightsContext,
+    )
+    from soundsright.services.validator import PaymentContext
+
+
+def check_places(settings: FederationSettings, own: str) -> None:
+    """Check the settings of all buckets. Nothing is read.
+
+    Raises:
+        UsageError: one is missing or malformed, or PEER_VALIDATORS lacks the hotkey `own`.
+    """
+    peer_places(settings, own)
+    own_bucket(settings)
+    source_bucket(settings)
+
+
+def check_listed(settings: FederationSettings, agreed: AgreedRules, chain: LiveChain, own: str) -> None:
+    """Check that the hotkey `own` is on the owner's list. Without a list, say so on stderr: it can come later.
+
+    Raises:
+        UsageError: it is not on the list.
+        ChainUnavailable: the chain does not answer.
+    """
+    from soundsright.cli.shared.federation_reading import found_list
+    from soundsright.services.federation import NoAllowlist
+
+    found = found_list(settings, agreed, chain, chain.finalized().number)
+    if isinstance(found, NoAllowlist):
+        click.echo(
+            f"Warning: {found.sentence} Until there is a list, nothing is judged and weights stay.", err=True
+        )
+        return
+    if own not in found.validators:
+        raise UsageError(
+            f"The owner's list of validators does not have this hotkey, {own}", "Ask the owner to add it."
+        )
+    peers = {peer.hotkey for peer in settings.peers}
+    for hotkey in found.validators:
+        if hotkey not in peers:
+            click.echo(
+                f"Warning: PEER_VALIDATORS has no entry for {hotkey}, so its verdicts are unknown.", err=True
+            )
+
+
+def weights_context(
+    settings: FederationSettings, agreed: AgreedRules, payment: PaymentContext, *, dry_run: bool = False
+) -> WeightsContext:
+    """What the weights are decided with. In a dry run, a folder stands in for the own bucket.
+
+    Raises:
+        UsageError: a setting of a bucket is missing or malformed.
+    """
+    from soundsright.adapters.peers import valid_signature
+    from soundsright.metrics import floors
+    from soundsright.services.federation import WeightsContext
+
+    if payment.records is None:
+        raise ValueError("the federation's system needs the records of the state")
+    metrics = {metric for competition in agreed.competitions for metric in competition.metric_weights}
+    return WeightsContext(
+        agreed.rules,
+        agreed.organiser,
+        payment.chain,
+        payment.account,
+        _dry_bucket(settings) if dry_run else own_bucket(settings),
+        source_bucket(settings),
+        peer_buckets(settings),
+        payment.records,
+        payment.clock,
+        settings.folder,
+        valid_signature,
+        floors=floors(sorted(metrics)),
+        pays_on_public=settings.soundsright_pay_on_public_corpus,
+        at_once=settings.aggregation_read_concurrency,
+        publishes=not dry_run,
+    )
+
+
+def _dry_bucket(settings: FederationSettings) -> Bucket:
+    from soundsright.adapters.buckets import FolderBucket, new_bucket_folder
+
+    return FolderBucket(new_bucket_folder(settings.folder / "bucket"))
+
+
+def federation_system(
+    settings: FederationSettings, agreed: AgreedRules, payment: PaymentContext, *, dry_run: bool = False
+) -> FederationSubsystem:
+    """The system that pays the federation's winners. Nothing is read before its first tick. Raises as above."""
+    from soundsright.services.federation import FederationSubsystem
+
+    context = weights_context(settings, agreed, payment, dry_run=dry_run)
+    return FederationSubsystem(context, health=payment.health)
+
+
+@contextmanager
+def running_sampler(
+    settings: FederationSettings,
+    agreed: AgreedRules,
+    payment: PaymentContext,
+    state: SqlState,
+    pool: Pool,
+    *,
+    lost: Callable[[], None],
+    owns_hub: bool = False,
+) -> Iterator[str]:
+    """Judge the tasks of this validator's turns in a thread. Gives the name of the sandbox.
+
+    With `owns_hub`, no rounds use the cache of models in STATE_FOLDER.
+
+    Raises:
+        UsageError: another process judges for this hotkey, no sandbox can be used, or recordings are missing.
+        BucketForbidden, BucketUnavailable, BucketUnsuitable: the own bucket cannot be written.
+    """
+    from soundsright.adapters.buckets import check_bucket
+    from soundsright.services.federation import Sampler, sole_sampler
+
+    with sole_sampler(state, payment.account.address, clock=payment.clock, lost=lost):
+        check_bucket(own_bucket(settings), writes=True)
+        context = replace(_sampler_context(settings, agreed, payment, state, pool), owns_hub=owns_hub)
+        problem = partial(payment.health.problem, "federation.sampler")
+        sampler = Sampler(context, poll_s=settings.sampler_poll_interval, problem=problem)
+        ended = threading.Event()
+        thread = threading.Thread(target=sampler.run, args=[ended], name="federation-sampler")
+        thread.start()
+        try:
+            yield context.sandbox.name
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _sampler_context(
+    settings: FederationSettings,
+    agreed: AgreedRules,
+    payment: PaymentContext,
+    state: SqlState,
+    pool: Pool,
+) -> SamplerContext:
+    from soundsright.adapters.sandboxes import usable_cpus
+    from soundsright.cli.shared.opening import opened_hub, opened_sandbox, sandbox_choice, schedule_of
+    from soundsright.cli.shared.sandboxes import chosen_concurrency
+    from soundsright.core.ports import SandboxLimits
+    from soundsright.services.federation import SCOPE, KnownVerdicts, SamplerContext
+
+    choice, limits = sandbox_choice(settings), SandboxLimits()
+    known = KnownVerdicts(weights_context(settings, agreed, payment))
+    return SamplerContext(
+        agreed.rules,
+        agreed.organiser,
+        payment.chain,
+        payment.account,
+        opened_hub(settings),
+        opened_sandbox(settings, choice, round_id="federation"),
+        pool,
+        payment.clock,
+        state.scoped(SCOPE),
+        own_bucket(settings),
+        settings.folder / "federation",
+        known.allowlist,
+        known.shown,
+        _reveals(settings, agreed, payment, state),
+        material=sampler_material(settings, agreed),
+        schedule=schedule_of(settings, agreed.organiser),
+        slots=chosen_concurrency(choice, limits, settings.soundsright_slots),
+        workers=settings.soundsright_workers or len(usable_cpus()),
+        kept_tasks=settings.soundsright_kept_rounds,
+        sandbox_limits=limits,
+    )
+
+
+def _reveals(
+    settings: FederationSettings, agreed: AgreedRules, payment: PaymentContext, state: SqlState
+) -> MinerReveals:
+    from soundsright.adapters.chains import DrandTimelock
+    from soundsright.adapters.peers import SignedPeers, valid_signature
+    from soundsright.cli.shared.opening import schedule_of
+    from soundsright.core.endpoint import PeerNetworks
+    from soundsright.core.text_files import comma_separated
+    from soundsright.services.federation import REVEALS_SCOPE, MinerReveals
+
+    organiser = agreed.organiser
+    return MinerReveals(
+        payment.chain,
+        SignedPeers(payment.account, PeerNetworks.of(settings.soundsright_peer_networks)),
+        state.scoped(REVEALS_SCOPE),
+        payment.clock,
+        payment.health,
+        valid_signature,
+        schedule_of(settings, organiser),
+        organiser.commitment,
+        DrandTimelock(comma_separated(settings.drand_relays)),
+        organiser.entry_rules.unsalted,
+        state,
+    )
+
+
+def sampler_material(settings: FederationSettings, agreed: AgreedRules) -> Material:
+    """The recordings and the speech of the tasks' sets.
+
+    Raises:
+        UsageError: a speech that the settings name is not installed or has no key.
+    """
+    from soundsright.cli.shared.speech_settings import speech_of
+    from soundsright.core.material import Material
+
+    speech = speech_of(settings, agreed.organiser, agreed.competitions)
+    return Material(
+        settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech, noise=agreed.organiser.noise
+    )
+
+
+def warn_of_public(settings: FederationSettings, agreed: AgreedRules, chain: LiveChain) -> None:
+    """Say on stderr which competitions pay nobody, because this validator's recordings are public.
+
+    Raises:
+        UsageError: there are no recordings.
+        ChainUnavailable: the chain does not answer.
+    """
+    from soundsright.cli.shared.opening import schedule_of
+    from soundsright.cli.shared.public_recordings import warn_of_public_recordings
+    from soundsright.services.rounds import material_of_round
+
+    now_s = chain.timestamp_s(chain.finalized().number)
+    schedule = schedule_of(settings, agreed.organiser)
+    material = material_of_round(sampler_material(settings, agreed), schedule, now_s)
+    warn_of_public_recordings(material, agreed.competitions, pays=settings.soundsright_pay_on_public_corpus)

@@ -1,0 +1,46 @@
+"""What a sampler may know of the others: the list of validators, and who shows a valid verdict on a task."""
+
+from __future__ import annotations
+
+from soundsright.services.federation.allowlist import Allowlist, NoAllowlist
+from soundsright.services.federation.bucket_reader import Absent
+from soundsright.services.federation.verdict_reader import Found, Refused
+from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
+
+
+class KnownVerdicts:
+    """Reads lists and verdicts for the `allowlist` and the `shown` of a `SamplerContext`. Use one thread."""
+
+    def __init__(self, context: WeightsContext) -> None:
+        self._context = context
+        self._memory: FederationMemory | None = None
+
+    @property
+    def memory(self) -> FederationMemory:
+        """The readers, made at the first use, because that reads the state."""
+        if self._memory is None:
+            self._memory = FederationMemory(self._context)
+        return self._memory
+
+    def allowlist(self, block: int) -> Allowlist | None:
+        """The list that gives the turns of a block's task; None if there is none.
+
+        Raises:
+            ChainUnavailable: the chain does not answer.
+            InfrastructureFault: this machine's disk or state fails.
+        """
+        found = self.memory.lists.of_task(block // self._context.rules.interval_blocks)
+        return None if isinstance(found, NoAllowlist) else found
+
+    def shown(self, task: int, validator: str) -> bool | None:
+        """Whether a validator shows a valid verdict on a task; None if that is unknown. Raises as `allowlist`."""
+        facts = self.memory.tasks.facts(task)
+        if facts is None:
+            return None
+        finalized = self._context.chain.finalized().number
+        found = self.memory.verdicts.read([(facts, validator)], finalized=finalized)[task, validator]
+        if isinstance(found, Found):
+            return True
+        # A verdict from a later block is one that this machine's view of the chain does not have yet.
+        is_certain = isinstance(found, Absent) or (isinstance(found, Refused) and found.code != "from_future")
+        return False if is_certain else None
