@@ -20,6 +20,7 @@ from .known_verdicts import KnownVerdicts
 from .mirror import Mirror, Sought
 from .object_keys import ALLOWLIST_KEY, allowlist_key, evidence_key, metadata_key, mirror_key, verdict_key, view_key
 from .publishing import create_once
+from .reporting import OwnReports
 from .reveals import REVEALS_SCOPE, MinerReveals
 from .sampler import POLL_S, Sampler, sole_sampler
 from .task import GATED_METRICS, TaskSettings, drawn_sets, seed_of_task
@@ -89,6 +90,7 @@ __all__ = [
     "NoAllowlist",
     "NoListReason",
     "ObjectOf",
+    "OwnReports",
     "ReadVerdict",
     "Refused",
     "Sampler",

@@ -3,7 +3,7 @@ from .client import ApiService, FederationReporter
 from .heads import Heads
 from .lists import MAX_REASON, Blacklist, Validator, ValidatorList, checked_reason
 from .media import Media
-from .samples import MinerReport
+from .samples import MinerReport, Report
 from .sending import FederationAccess, admins_only
 from .shown import FederationShown
 from .store import FederationStore
@@ -19,6 +19,7 @@ __all__ = [
     "Heads",
     "Media",
     "MinerReport",
+    "Report",
     "Validator",
     "ValidatorList",
     "admins_only",

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
-from soundsright.core.errors import InfrastructureFault, RequestRefused
+from soundsright.core.errors import InfrastructureFault, RequestRefused, SoundsRightError
 from soundsright.core.federation import Verdict
 from soundsright.core.ports import Reply
-from soundsright.services.federation_api.samples import MAX_SAMPLES, MinerReport, Report, Sample
+from soundsright.services.federation_api.samples import MAX_SAMPLES, Report, Sample
 
 _log = logging.getLogger(__name__)
 
@@ -55,12 +56,18 @@ def samples_of(verdict: Verdict, digest: str) -> tuple[Sample, ...]:
 class FederationReporter:
     """Sends verdicts and reports from a thread of its own. Any thread may call it.
 
-    A verdict that was not taken is sent again with growing pauses. Of the reports, only the latest waits. Close it
-    at the end: what waits then is lost, and nothing depends on it.
+    A verdict that was not taken is sent again with growing pauses. Of the reports, only the latest waits. With
+    `opinion`, the thread makes a new report every `every_s` seconds. Close it at the end: what waits then is lost,
+    and nothing depends on it.
     """
 
-    def __init__(self, service: ApiService) -> None:
+    def __init__(
+        self, service: ApiService, *, opinion: Callable[[], Report] | None = None, every_s: float = 300.0
+    ) -> None:
         self._service = service
+        self._opinion = opinion
+        self._every_s = every_s
+        self._due_s = -float("inf")
         self._changed, self._closed = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._is_away = False
@@ -91,22 +98,42 @@ class FederationReporter:
                     del self._batches[task, start]
         self._changed.set()
 
-    def send_report(self, miners: Iterable[MinerReport], winners: Mapping[str, str | None]) -> None:
-        """Send an opinion of all miners, and by competition the winner that this validator pays now."""
+    def send_report(self, report: Report) -> None:
+        """Send an opinion of all miners, and of the winners, in place of the one before."""
         with self._lock:
-            self._report = Report(tuple(miners), dict(winners))
+            self._report = report
         self._changed.set()
 
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while not self._closed.is_set():
             self._changed.clear()
-            if self.send_waiting():
+            self._form_opinion()
+            try:
+                is_sent = self.send_waiting()
+            except Exception:  # noqa: BLE001 - the thread goes on, and the log has the traceback
+                _log.exception("a report to the owner's API failed")
+                is_sent = False
+            if is_sent:
                 pause_s = _FIRST_PAUSE_S
-                self._changed.wait()
+                self._changed.wait(None if self._opinion is None else max(0.0, self._due_s - time.monotonic()))
             else:
                 self._closed.wait(pause_s)
                 pause_s = min(2 * pause_s, _MAX_PAUSE_S)
+
+    def _form_opinion(self) -> None:
+        """Make the report that is due, if one is. If that fails, the next one is due after the usual time."""
+        if self._opinion is None or time.monotonic() < self._due_s:
+            return
+        self._due_s = time.monotonic() + self._every_s
+        try:
+            report = self._opinion()
+        except SoundsRightError as error:
+            _log.info("No report on the miners is made: %s", error)
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("no report on the miners is made")
+        else:
+            self.send_report(report)
 
     def send_waiting(self) -> bool:
         """Send what waits, oldest first. False if the API did not answer; then the rest waits."""

@@ -51,7 +51,7 @@ from .scoring import (
     start_scoring,
     start_unprocessed,
 )
-from .screening import check_fetched, checked_dockerfile
+from .screening import check_fetched, checked_dockerfile, screened
 
 __all__ = [
     "DECIDED_DECIMALS",
@@ -115,6 +115,7 @@ __all__ = [
     "roots_of",
     "same_tensor_pairs",
     "score_files",
+    "screened",
     "seed_hash",
     "shown_line",
     "signal_sha256",

@@ -23,7 +23,7 @@ from soundsright.adapters.state import SqlRecords, SqlState
 from soundsright.cli.main import cli, run
 from soundsright.config import FederationSettings
 from soundsright.core.errors import PeerUnavailable, RequestRefused
-from soundsright.services.federation_api import FederationReporter, MinerReport, ValidatorList
+from soundsright.services.federation_api import FederationReporter, MinerReport, Report, ValidatorList
 from soundsright.testing.fakechain.http import served_chain
 from tests.adapters.state import postgres
 from tests.ports import free_port
@@ -115,7 +115,7 @@ def test_an_owner_shows_what_a_validator_sends(served: tuple[Any, str], capsys: 
     def work() -> None:
         reporter = FederationReporter(service(url, VICTOR))
         reporter.send_verdict(verdict(task=12), DIGEST)
-        reporter.send_report([MinerReport(MINER.address, 3, True)], {})
+        reporter.send_report(Report((MinerReport(MINER.address, 3, True),), {}))
         assert reporter.send_waiting()
         assert len(read(url, "/samples/list")) == 3
         assert [row["hotkey"] for row in read(url, "/miners/active")] == [MINER.address]

@@ -14,7 +14,7 @@ from soundsright.core.federation import JudgedRow, Verdict
 from soundsright.core.ports import Reply
 from soundsright.core.sources import ModelRef
 from soundsright.services.federation_api.client import MAX_WAITING, FederationReporter
-from soundsright.services.federation_api.samples import MinerReport
+from soundsright.services.federation_api.samples import MinerReport, Report
 from tests.services.federation_api.api_bench import COMPETITION, MINERS, TASK, VALIDATORS, Bench, post
 
 DIGEST = "d" * 64
@@ -73,7 +73,8 @@ def test_a_verdict_and_a_report_reach_the_api() -> None:
     bench = Bench()
     reporter = FederationReporter(Service(bench.client()))
     reporter.send_verdict(verdict(), DIGEST)
-    reporter.send_report([MinerReport(MINERS[0], 3, True), MinerReport(MINERS[1], None, False, "bad_revision")], {})
+    miners = (MinerReport(MINERS[0], 3, True), MinerReport(MINERS[1], None, False, "bad_revision"))
+    reporter.send_report(Report(miners, {}))
     assert reporter.send_waiting()
     rows = bench.client().get("/samples/list").json()
     assert sorted(row["miner_hotkey"] for row in rows) == sorted(MINERS[:3])
@@ -121,7 +122,7 @@ def test_only_the_latest_report_waits() -> None:
     service = Service(fault=PeerUnavailable("nothing answers"))
     reporter = FederationReporter(service)
     for number in range(3):
-        reporter.send_report([MinerReport(MINERS[number], number, True)], {COMPETITION: MINERS[number]})
+        reporter.send_report(Report((MinerReport(MINERS[number], number, True),), {COMPETITION: MINERS[number]}))
         assert not reporter.send_waiting()
     service.fault, service.sent = None, []
     assert reporter.send_waiting()
@@ -162,7 +163,7 @@ def test_nobody_waits_for_the_api() -> None:
     reporter.send_verdict(verdict(), DIGEST)
     assert service.changed.wait(30)
     reporter.send_verdict(verdict(task=TASK + 1), DIGEST)
-    reporter.send_report([], {})
+    reporter.send_report(Report((), {}))
     held.set()
     reporter.close()
     assert not reporter._thread.is_alive()
@@ -178,3 +179,25 @@ def test_a_thread_sends_what_comes_later() -> None:
         assert service.changed.wait(30)
     reporter.close()
     assert {path for path, _ in service.sent} == {"/samples/batch"}
+
+
+def test_a_report_is_made_again_after_the_interval() -> None:
+    service = Service()
+    made: list[int] = []
+
+    def opinion() -> Report:
+        made.append(1)
+        if len(made) == 2:
+            raise PeerUnavailable("the chain does not answer")
+        if len(made) == 3:
+            raise ZeroDivisionError
+        return Report((), {COMPETITION: MINERS[0]})
+
+    reporter = FederationReporter(service, opinion=opinion, every_s=0.01).start()
+    for _ in range(1_000):
+        if len(service.sent) >= 2:
+            break
+        threading.Event().wait(0.02)
+    reporter.close()
+    assert len(made) >= 4
+    assert [path for path, _ in service.sent][:2] == ["/miners/report"] * 2
