@@ -82,7 +82,7 @@ def test_a_sample_is_scored_and_kept_and_the_block_is_printed(honest: str, tmp_p
     code, result = replay(honest, "--score", *sampling, "--checked", str(checked))
     assert code == 0
     assert "Checked    2 scores computed again" in result.output
-    assert f"Sample     2 results, drawn by the block hash {BLOCK}. The signer could not" in result.output
+    assert f"Sample     2 results, drawn by the block with the hash {BLOCK}. The signer could not" in result.output
     assert len(checked.read_text().splitlines()) == 3
     with pytest.raises(UsageError, match="exists"):
         replay(honest, "--score", "--checked", str(checked))

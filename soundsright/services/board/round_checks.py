@@ -20,7 +20,7 @@ from soundsright.services.records import (
     has_record,
     open_bundle,
 )
-from soundsright.services.replay import Attestation, Depth, read_attestations
+from soundsright.services.replay import Attestation, Depth, SampleFacts, read_attestations
 
 _DEPTHS = {
     Depth.DECIDE: "decisions and weights",
@@ -164,6 +164,12 @@ def _replays(attestations: Iterable[Attestation]) -> tuple[Replay, ...]:
     return tuple(_replay(each) for each in ordered)
 
 
+def _sample(sample: SampleFacts) -> str:
+    """The sample in words. A hash is not the number of a block, and only a chain knows which block has it."""
+    block = f"block {sample.block}" if sample.block is not None else "the block with the hash"
+    return f"a sample of {sample.results} results, drawn by {block} {sample.block_hash}"
+
+
 def _replay(attestation: Attestation) -> Replay:
     facts = attestation.facts
     sample = facts.sample
@@ -173,6 +179,6 @@ def _replay(attestation: Attestation) -> Replay:
         checked=", ".join(f"{number} {what}" for what, number in facts.checked.items()),
         unchecked=len(facts.unchecked),
         difference="" if facts.difference is None else facts.difference.sentence,
-        sample="" if sample is None else f"{sample.results} results drawn by block {sample.block_hash}",
+        sample="" if sample is None else _sample(sample),
         file=attestation.name,
     )

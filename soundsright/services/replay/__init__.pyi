@@ -1,6 +1,13 @@
 from .answering import GivenAnswers, RunPorts
 from .attestation import REPLAY, attestation_facts
-from .attestations import ATTESTATIONS, Attestation, FoundAttestations, open_attestation, read_attestations
+from .attestations import (
+    ATTESTATIONS,
+    Attestation,
+    FoundAttestations,
+    SampleFacts,
+    open_attestation,
+    read_attestations,
+)
 from .bundle_audio import ON_RECORD, Listening, listening
 from .clips import clips_again
 from .deciding import decided_again, record_of_bundle
@@ -32,6 +39,7 @@ __all__ = [
     "RunPorts",
     "Sample",
     "SampleBlock",
+    "SampleFacts",
     "ScoredPair",
     "attestation_facts",
     "clips_again",

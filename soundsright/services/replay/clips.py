@@ -17,7 +17,7 @@ from soundsright.services.replay.report import Depth, ReplayReport, counted
 from soundsright.services.replay.scoring import WITHHELD, signal_of
 from soundsright.services.rounds import ClipSet, Difference, make_folder
 
-CLIPS = "clips with the audio of their digest"
+CLIPS = "clips whose audio has the recorded digest"
 DISCLOSED = "of them disclosed after the round"
 
 

@@ -56,7 +56,7 @@ def decided_again(bundle: RoundBundle, heard: Heard | None = None) -> ReplayRepo
             f"The record of the round cannot be decided again ({type(error).__name__}: {str(error)[:200]})"
         ) from error
     scores = sum(len(own.unprocessed) + sum(map(len, own.results.values())) for own in record.sets.values())
-    checked = {"scores decided on": scores, STEPS: len(again.steps)}
+    checked = {"scores that the decisions use": scores, STEPS: len(again.steps)}
     return ReplayReport(Depth.DECIDE, checked, difference, again.unchecked)
 
 

@@ -20,7 +20,7 @@ class Depth(StrEnum):
     """The answers too, from the models and the recordings."""
 
 
-STEPS = "steps"
+STEPS = "steps computed again"
 SCORES = "scores computed again"
 ANSWERS = "answers given again"
 _RESULTS = {Depth.DECIDE: STEPS, Depth.SCORE: SCORES, Depth.RUN: ANSWERS}
@@ -45,8 +45,8 @@ class Sample:
         """Which block drew the sample, and why its signer could not choose it."""
         if self.block is None or self.committed is None:
             return (
-                f"{self.results} results, drawn by the block hash {self.block_hash}. The signer could not choose "
-                "them if that block was made after the signature."
+                f"{self.results} results, drawn by the block with the hash {self.block_hash}. The signer could not "
+                "choose them if that block was made after the signature."
             )
         return (
             f"{self.results} results, drawn by block {self.block} ({self.block_hash}). It was made "

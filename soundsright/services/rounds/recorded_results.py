@@ -56,7 +56,7 @@ class Difference:
         where = f"{self.competition}: " if self.competition else ""
         place = f"{self.step}, {self.field}" if self.field else self.step
         recorded, again = shortened(self.recorded), shortened(self.replayed)
-        return f"{where}{place} is {recorded} in the bundle, and {again} when replayed."
+        return f"{where}{place}: the bundle has {recorded}, and the replay {again}."
 
 
 class RecordDiffers(Exception):

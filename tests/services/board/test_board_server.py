@@ -203,5 +203,5 @@ def test_a_bundle_with_audio_is_sent_from_the_folder(client: TestClient, clock: 
     clock.now += 60
     part = client.get("/r/first/bundle.zip", headers={"Range": "bytes=0-1"})
     assert (part.status_code, part.content) == (206, b"PK")
-    assert "bundle.zip</a>, with the audio" in client.get("/r/first/index.html").text
+    assert "bundle.zip</a> with the audio" in client.get("/r/first/index.html").text
     assert client.get("/r/none/bundle.zip").status_code == 404

@@ -43,7 +43,8 @@ def page_of(folder: Path, *, verify: ValidSignature | None = valid_signature, lo
 def test_the_page_names_the_entry_and_a_line_to_copy(run: Path) -> None:
     page = page_of(run)
     root = json.loads(json.loads(json.loads((run / "log.json").read_text())["head"])["document"])["root"]
-    assert f"entry 5 of 6 entries in the log <code>{LOG.address}</code>, root <code>{root[:16]}</code>" in page
+    assert f"entry 5 of 6 entries in the log <code>{LOG.address}</code>" in page
+    assert f"whose root begins with <code>{root[:16]}</code>" in page
     assert f"<code>soundsright log audit {URL} --log {LOG.address}</code>" in page
 
 

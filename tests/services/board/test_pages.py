@@ -126,7 +126,7 @@ def test_a_build_copies_the_bundle_of_a_run(tmp_path: Path) -> None:
     (folder / "bundle.zip").write_bytes(b"with audio")
     build_site([read_run(folder, "a")], tmp_path / "site", audio_bytes=0)
     assert (tmp_path / "site/r/a/bundle.zip").read_bytes() == b"with audio"
-    assert "bundle.zip</a>, with the audio" in (tmp_path / "site/r/a/index.html").read_text()
+    assert "bundle.zip</a> with the audio" in (tmp_path / "site/r/a/index.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_the_record_its_signer_and_its_commitment_are_shown(folder: Path, record
     (folder / "bundle" / "committed.json").write_text('{"schema": "soundsright.committed/1", "block": 4711}')
     text = text_of(page(folder))
     assert f"{recorded.sha256[:16]}…, signed by {VERA.address}" in text
-    assert "committed in block 4711, says the signer" in text
+    assert "The signer says that it committed to this record in block 4711" in text
     assert f"soundsright bundle verify ADDRESS/bundle --signer {VERA.address}" in text
     assert "No replay of this round is known" in text
     assert "was not verified here" in text_of(page(folder, valid_signature=None))
@@ -79,8 +79,8 @@ def test_each_validator_has_a_badge_with_its_depth_and_result(folder: Path) -> N
     shown = page(folder)
     assert "<script>owned" not in shown
     text = text_of(shown)
-    assert "200 results drawn by block 0xab" in text
-    assert "decide, shares is {'carol': 1.0} in the bundle, and <script>owned()</script> when replayed" in text
+    assert "a sample of 200 results, drawn by the block with the hash 0xab" in text
+    assert "decide, shares: the bundle has {'carol': 1.0}, and the replay <script>owned()</script>" in text
     assert text.count("not registered when entries closed") == 2
 
 
@@ -92,6 +92,11 @@ class Named:
 
     def sign(self, message: bytes) -> bytes:
         return bytes(64)
+
+
+def test_a_sample_that_a_chain_drew_names_its_block(folder: Path) -> None:
+    attested(folder, WILMA, Depth.SCORE, sample=Sample(5, "0xcd", 4711, 4701))
+    assert "a sample of 5 results, drawn by block 4711 0xcd" in text_of(page(folder))
 
 
 def test_registered_validators_come_first_and_the_signer_is_told_apart(folder: Path) -> None:

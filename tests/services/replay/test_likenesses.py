@@ -99,7 +99,7 @@ def test_a_round_that_refused_a_near_copy_is_the_same_from_record_and_audio(with
         assert decided_again(bundle).difference is None
         again, audio = heard_again(bundle)
         assert (again.difference, again.unchecked, audio.unchecked) == (None, (), ())
-        assert again.checked["steps"] == decided_again(bundle).checked["steps"] + 2
+        assert again.checked["steps computed again"] == decided_again(bundle).checked["steps computed again"] + 2
         scored = scored_again(bundle, pairs_of(bundle), InlinePool())
     assert scored.difference is None
     assert scored.checked == {"scores computed again": (len(APART) + 1) * CLIPS}
