@@ -14,6 +14,7 @@ import click
 
 from soundsright.cli.shared.competition_request import shown_metrics
 from soundsright.cli.shared.executor_payment import check_burn_hotkey, check_services, executor_subsystems
+from soundsright.cli.shared.federation_beside import FederationBeside, federation_beside
 from soundsright.cli.shared.log_keeping import check_log_settings, kept_log
 from soundsright.cli.shared.options import env_file_option, option, poll_option
 from soundsright.cli.shared.public_recordings import warn_of_public_recordings
@@ -34,7 +35,14 @@ if TYPE_CHECKING:
     from soundsright.core.schedule import Schedule
     from soundsright.services.http import HttpService, Limits
     from soundsright.services.rounds import RoundOutcome
-    from soundsright.services.validator import SubnetSettings, ValidatorContext, ValidatorService, Work
+    from soundsright.services.validator import (
+        PaymentContext,
+        SubnetSettings,
+        Subsystem,
+        ValidatorContext,
+        ValidatorService,
+        Work,
+    )
 
 
 @click.command("validator")
@@ -74,13 +82,15 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, pay_on_public_c
     check_log_settings(settings)
     own = account_with_log(settings)
     subnet = _subnet_settings(settings)
+    federation = federation_beside(settings, flags, env_file, dry_run=dry_run)
     check_machine()
     with opened_service(settings, own) as (account, chain):
         check_account(chain, account.address, sets_weights=not dry_run)
+        federation.check(chain, account.address)
         if dry_run and subnet.schedule.last_started(chain.timestamp_s(chain.finalized().number)) is None:
             click.echo(f"No round has started. The first starts at {minute_of(subnet.schedule.start_s(0))}.")
             return
-        _serve(settings, subnet, chain, account, poll_s=poll_s, dry_run=dry_run)
+        _serve(settings, subnet, chain, account, federation, poll_s=poll_s, dry_run=dry_run)
 
 
 def _serve(
@@ -88,6 +98,7 @@ def _serve(
     subnet: SubnetSettings,
     chain: LiveChain,
     account: Hotkey,
+    federation: FederationBeside,
     *,
     poll_s: float,
     dry_run: bool,
@@ -100,7 +111,6 @@ def _serve(
     from soundsright.cli.shared.opening import health_socket, http_limits
     from soundsright.cli.shared.stopping import stopped_by_signals
     from soundsright.core.endpoint import PeerNetworks
-    from soundsright.library import organiser_of
     from soundsright.services.http import Health
     from soundsright.services.validator import ValidatorContext, ValidatorService, sole_process
 
@@ -127,22 +137,30 @@ def _serve(
             poll_s=poll_s,
             dry_run=partial(_print_weights, settings.burn_hotkey, emission=subnet.emission) if dry_run else None,
         )
-        # All competitions take turns in the executor, also those that this validator does not judge.
-        organiser = organiser_of(settings.soundsright_ruleset, begun=True)
-        subsystems = executor_subsystems(
-            settings, organiser, context.payment, subnet.measures.material, subnet.schedule
-        )
-        service = ValidatorService(context, subsystems)
+        service = ValidatorService(context, _subsystems(settings, subnet, context.payment, federation))
         api = _health_api(subnet, context, service, sock, http_limits(settings))
         _say_what_is_judged(subnet, account, work)
         with (
             sole_process(state, "validator", clock=clock, lost=stop.set),
             _served_reveals(settings, service, context),
             _kept_log(settings, context),
+            federation.sampler(context.payment, state, work.pool, stop.set),
         ):
             api.start()
             service.run(stop)
         api.close()
+
+
+def _subsystems(
+    settings: ValidatorSettings, subnet: SubnetSettings, payment: PaymentContext, federation: FederationBeside
+) -> tuple[Subsystem, ...]:
+    """The systems beside the rounds that the organiser's file gives a share."""
+    from soundsright.library import organiser_of
+
+    # All competitions take turns in the executor, also those that this validator does not judge.
+    organiser = organiser_of(settings.soundsright_ruleset, begun=True)
+    images = executor_subsystems(settings, organiser, payment, subnet.measures.material, subnet.schedule)
+    return (*images, *federation.subsystems(payment))
 
 
 def _kept_log(settings: ValidatorSettings, context: ValidatorContext) -> AbstractContextManager[None]:

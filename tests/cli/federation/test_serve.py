@@ -160,6 +160,47 @@ def test_a_validator_publishes_its_view_until_it_is_stopped(lab: Net, capsys: py
 
 
 @pytest.fixture
+def with_rounds(lab: Net, monkeypatch: pytest.MonkeyPatch) -> Net:
+    """The same federation beside rounds, which have half of the emission."""
+    text = RULES.replace("= 0.0\nfederation = 1.0", "= 0.5\nfederation = 0.5")
+    (lab.folder / "rules.toml").write_text(text)
+    for name in ("PEER_VALIDATORS", "R2_SOURCE_BUCKET"):
+        assert os.environ[name]
+    monkeypatch.setenv("SOUNDSRIGHT_CLIPS", "2")
+    monkeypatch.setenv("DRAND_RELAYS", "http://127.0.0.1:9")
+    return lab
+
+
+def test_a_validator_of_rounds_publishes_its_view_too(with_rounds: Net, capsys: pytest.CaptureFixture[str]) -> None:
+    thread, code = started(["validator"])
+    for _ in range(600):
+        if list((with_rounds.folder / "one" / "views").glob("*/*.json")):
+            break
+        thread.join(0.1)
+    with_rounds.stop.set()
+    thread.join(60)
+    assert code() == 0, capsys.readouterr().err
+    assert list((with_rounds.folder / "one" / "views").glob("*/*.json"))
+
+
+def test_a_validator_of_rounds_needs_the_settings_of_the_federation(
+    with_rounds: Net, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PEER_VALIDATORS")
+    capsys.readouterr()
+    assert run(cli, ["validator"]) == 2
+    assert "PEER_VALIDATORS is empty" in capsys.readouterr().err
+
+
+def test_a_dry_run_commits_to_nothing(with_rounds: Net, capsys: pytest.CaptureFixture[str]) -> None:
+    before = content_of(with_rounds.folder / "one"), with_rounds.chain(OWNER).commitments()
+    thread, code = started(["validator", "--dry-run"])
+    thread.join(120)
+    assert code() == 0, capsys.readouterr().err
+    assert before == (content_of(with_rounds.folder / "one"), with_rounds.chain(OWNER).commitments())
+
+
+@pytest.fixture
 def failed(lab: Net, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Failed:
     """Run `preflight` with other settings, and give a sentence and a remedy for each check that failed."""
 
