@@ -279,6 +279,8 @@ def _check_means(means: Mapping[str, float]) -> None:
     if len(means) > MAX_METRICS:
         raise ValueError(f"{len(means)} metrics are more than {MAX_METRICS}")
     for metric, mean in means.items():
+        if type(mean) is float and -MAX_MEAN <= mean <= MAX_MEAN and round(mean, MEAN_DIGITS) == mean:
+            continue
         if type(mean) not in (int, float) or not (math.isfinite(mean) and abs(mean) <= MAX_MEAN):
             raise ValueError(f"{metric} is {str(mean)[:_MAX_NAME_CHARS]}, not a finite number up to {MAX_MEAN:g}")
         if round(mean, MEAN_DIGITS) != mean:

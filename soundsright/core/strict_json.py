@@ -46,7 +46,7 @@ def strict_json(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
         raise NotStrictJson("it is not UTF-8 text") from None
     except (ValueError, RecursionError):
         raise NotStrictJson("it is not JSON") from None
-    if _is_deeper(value, max_depth):
+    if is_deeper(value, max_depth):
         raise NotStrictJson(f"its values lie deeper than {max_depth}")
     return value
 
@@ -69,7 +69,10 @@ def _finite(text: str) -> float:
     return number
 
 
-def _is_deeper(value: object, depth: int) -> bool:
+_NESTED = (dict, list)
+
+
+def is_deeper(value: object, depth: int) -> bool:
     """Whether lists and objects lie in each other more than `depth` deep. It goes level by level."""
     level = [value]
     for _ in range(depth):
@@ -77,7 +80,7 @@ def _is_deeper(value: object, depth: int) -> bool:
             child
             for outer in level
             for child in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
-            if isinstance(child, dict | list)
+            if isinstance(child, _NESTED)
         ]
         if not level:
             return False
