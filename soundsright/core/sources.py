@@ -164,8 +164,6 @@ def source_of(facts: Any) -> Source:
     >>> source_of(["me", "model", "0" * 40]) == ModelRef("me", "model", "0" * 40)
     True
     """
-    if type(facts) is list and [type(part) for part in facts] == [str, str, str]:
-        return ModelRef(*facts)  # Verdicts have hundreds of these.
     parts = list(facts.values()) if isinstance(facts, Mapping) else facts
     if isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts):
         if not isinstance(facts, Mapping) and len(facts) == 3:

@@ -30,6 +30,7 @@ from soundsright.core.ports import (
 from soundsright.core.schedule import Schedule
 from soundsright.core.submission import Reveal
 from soundsright.services.federation.task import TaskSettings, task_id
+from soundsright.services.federation.task_facts import late_block
 from soundsright.services.rounds import Cancelled, material_of_round
 
 SCOPE = "federation"
@@ -118,7 +119,7 @@ class SamplerContext:
 
     def last_block(self, task: int) -> int:
         """The block from which on a verdict on the task comes too late: by then it can be in a window."""
-        return (task + 1 + self.rules.settle_margin) * self.rules.interval_blocks
+        return late_block(task, self.rules)
 
     def cancel(self) -> None:
         """Stop as soon as possible, and end the running models. Any thread may call it."""

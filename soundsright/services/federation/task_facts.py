@@ -38,7 +38,13 @@ def task_facts_of(
         clips=rules.clips,
         sampler=sampler,
         sets=sets,
+        late_block=late_block(task, rules),
     )
+
+
+def late_block(task: int, rules: FederationRules) -> int:
+    """The block from which on a verdict on the task comes too late: by then the task can be in a window."""
+    return (task + 1 + rules.settle_margin) * rules.interval_blocks
 
 
 def epoch_facts_of(

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from soundsright.core.errors import RequestRefused
 from soundsright.core.federation import JudgedRow, StatedMaterial, Verdict
 from soundsright.core.ports import Account
-from soundsright.core.sources import source_of
+from soundsright.core.sources import Source, source_of
 from soundsright.services.federation.documents import check_keys, floats_of, list_of, object_of, read_or_refuse
 from soundsright.services.records import DocumentKind, Envelope, ValidSignature, open_document, sign_document
 
@@ -53,7 +54,7 @@ class TaskFacts:
     `validators` and `allowlist` are the list that holds for the task, and its digest. `block_hash` is the hash of
     the task's first block. `rules` is the digest of all rules that decide. `sampler` gives the validator whose turn
     a block is; None if the block is not of this task. `sets` are the digests of the sets, if this machine has drawn
-    them; otherwise they are not compared.
+    them; otherwise they are not compared. From `late_block` on, a new verdict comes too late.
     """
 
     task: int
@@ -65,6 +66,7 @@ class TaskFacts:
     clips: int
     sampler: Callable[[int], str | None]
     sets: Mapping[str, str] | None = None
+    late_block: int = 2**63
 
 
 def sign_verdict(verdict: Verdict, account: Account) -> bytes:
@@ -200,10 +202,22 @@ def _row_of(facts: Mapping[str, Any]) -> JudgedRow:
         competition=facts["competition"],
         hotkey=facts["hotkey"],
         uid=facts["uid"],
-        model=source_of(facts["model"]),
+        model=_source_of(facts["model"]),
         block=facts["block"],
         passed=facts["passed"],
         failures=facts["failures"],
         means=floats_of(facts["means"]),
         answers=facts["answers"],
     )
+
+
+def _source_of(facts: object) -> Source:
+    """The source of a model. The same one is in the verdicts of many tasks, and is made once."""
+    if type(facts) is list and len(facts) == 3:
+        return _hub_source(*facts)
+    return source_of(facts)
+
+
+@lru_cache(maxsize=8_192)
+def _hub_source(namespace: object, name: object, revision: object) -> Source:
+    return source_of([namespace, name, revision])

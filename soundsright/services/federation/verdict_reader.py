@@ -86,7 +86,8 @@ class VerdictReader:
     ) -> Mapping[tuple[int, str], ReadVerdict]:
         """The verdict of each validator on its task. `finalized` is the last final block.
 
-        A verdict that was read before is not asked for again. An absent one is, each time.
+        A verdict that was read before is not asked for again. An absent one is: each time, until it would come too
+        late, and then after growing pauses.
 
         Raises:
             InfrastructureFault: this machine's disk or state fails.
@@ -104,6 +105,8 @@ class VerdictReader:
         for item, answer in self._reader.each(new):
             known, validator = new[item]
             results[known.task, validator] = self._result(item, answer, known, validator, finalized)
+            if isinstance(answer, Absent) and finalized >= known.late_block:
+                self._reader.expect_no_more(item)
         return results
 
     def kept(self, task: int, validator: str) -> Found | None:

@@ -84,6 +84,19 @@ def test_an_absent_verdict_is_asked_for_each_time_and_found_when_it_comes(
     assert bucket.reads == [KEY] * 3
 
 
+def test_an_absent_verdict_that_would_come_too_late_is_asked_for_rarely(machine: Machine, bucket: Watched) -> None:
+    wanted = [(task_facts(late_block=1_500), SIGNER.address)]
+    for finalized in (1_400, 1_499, 1_500):
+        machine.read(wanted, finalized=finalized)
+    assert len(bucket.reads) == 3
+    bucket.put(KEY, RAW)
+    for _ in range(10):
+        assert isinstance(machine.read(wanted, finalized=1_600)[TASK, SIGNER.address], Absent)
+    assert len(bucket.reads) == 3
+    machine.clock.sleep(60.0)
+    assert isinstance(machine.read(wanted, finalized=1_600)[TASK, SIGNER.address], Found)
+
+
 def refuse_keys(key: str) -> bytes | None:
     raise BucketForbidden("wrong keys")
 
