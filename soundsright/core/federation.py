@@ -31,6 +31,7 @@ MAX_METRICS = 64
 """The most metrics of a competition."""
 MAX_VIEW_TASKS = 10_000
 """The most tasks that a view lists."""
+MAX_SPEECH_FACTS = 16
 MAX_MEAN = 1e6
 """The largest published mean, in its metric's unit."""
 
@@ -86,18 +87,23 @@ class StatedMaterial:
 
     `digest` is that of the corpus. `public` are the competitions whose speech anybody may have heard. On a private
     corpus, `committed_block` is the block before the task in which the validator's hotkey committed to it, or None.
+    `speech` describes the program that spoke new sentences; it is empty for recordings.
 
     Raises:
-        ValueError: the digest has another form, a name is empty or twice, or the block is negative.
+        ValueError: the digest has another form, a name is empty or twice, the block is negative, or the
+            description is too long.
     """
 
     digest: str
     public: tuple[str, ...] = ()
     committed_block: int | None = None
+    speech: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_digests((self.digest,))
-        _check_names(self.public)
+        _check_names((*self.public, *self.speech, *(value for value in self.speech.values() if value != "")))
+        if len(self.speech) > MAX_SPEECH_FACTS:
+            raise ValueError(f"{len(self.speech)} facts about speech are more than {MAX_SPEECH_FACTS}")
         if len(set(self.public)) != len(self.public) or len(self.public) > MAX_ROWS:
             raise ValueError("a competition is twice among those with public speech")
         if self.committed_block is not None:

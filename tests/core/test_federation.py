@@ -100,7 +100,14 @@ def test_an_allowlist_has_the_same_bytes_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"digest": "ab"}, {"public": ("A", "A")}, {"public": ("",)}, {"committed_block": -1}]
+    "change",
+    [
+        {"digest": "ab"},
+        {"public": ("A", "A")},
+        {"public": ("",)},
+        {"committed_block": -1},
+        {"speech": {"a": "b" * 101}},
+    ],
 )
 def test_a_statement_on_recordings_refuses_values_that_no_honest_validator_publishes(
     change: dict[str, Any],

@@ -21,6 +21,7 @@ from soundsright.cli.shared.replaying import (
     checked_deeper,
     wanted_pairs,
 )
+from soundsright.cli.shared.report_lines import exit_code_of, report_lines
 from soundsright.cli.shared.round_bundles import check_signer
 from soundsright.cli.shared.sandboxes import sandbox_options
 from soundsright.cli.shared.settings_options import settings_from, settings_options
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
     from soundsright.services.records import RoundBundle
     from soundsright.services.replay import ReplayReport
 
-DIFFERENT = 3
-"""The exit code of a replay that found a difference."""
-UNCHECKED = 1
-"""The exit code of a replay that could check nothing of the depth that was asked for."""
 _DEPTHS = {
     "decide": "decisions and weights, from the recorded scores. The audio was not looked at.",
     "score": "scores, decisions and weights, from the audio of the bundle. No model was run.",
@@ -164,9 +161,7 @@ def command(
             click.echo(line)
         if account is not None and attestation is not None:
             _write_attestation(attestation, bundle, report, account)
-    if not report.is_same:
-        return DIFFERENT
-    return 0 if report.is_checked else UNCHECKED
+    return exit_code_of(report)
 
 
 def _check_options(depth: str, sampling: Sampling, kept: Kept) -> None:
@@ -197,20 +192,7 @@ def _lines(bundle: RoundBundle, report: ReplayReport) -> Iterator[str]:
     yield f"Depth      {_DEPTHS[report.depth.value]}"
     if report.is_same and report.depth.value in _DEEPER:
         yield f"Deeper     {_DEEPER[report.depth.value]}"
-    for what, number in report.checked.items():
-        yield f"Checked    {number} {what}"
-    if report.sample is not None:
-        yield f"Sample     {report.sample.sentence}"
-    for each in report.unchecked:
-        yield f"Unchecked  {printable(each.part)}: {printable(each.why)}"
-    for remark in report.remarks:
-        yield f"Note       {printable(remark)}"
-    if report.difference is not None:
-        yield f"Different  {printable(report.difference.sentence)}"
-    elif report.is_checked:
-        yield "Same       Nothing that was checked differs."
-    else:
-        yield "Unchecked  Nothing of this depth could be checked."
+    yield from report_lines(report)
 
 
 def _write_attestation(path: Path, bundle: RoundBundle, report: ReplayReport, account: Any) -> None:

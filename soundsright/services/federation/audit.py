@@ -93,18 +93,23 @@ def _sets(
     verdict: Verdict, settings: TaskSettings, ports: AuditPorts, findings: Findings
 ) -> dict[str, ClipSet] | None:
     """The sets, drawn again. None if this machine has other recordings."""
-    own = material_digest(settings.material)
-    stated = "" if verdict.material is None else verdict.material.digest
-    if own != stated:
-        why = f"The recordings here have the digest {own[:12]}, and those of the task {stated[:12] or 'none'}."
+    own, stated = material_digest(settings.material), verdict.material
+    if stated is None or own != stated.digest:
+        said = "none" if stated is None else stated.digest[:12]
+        why = f"The recordings here have the digest {own[:12]}, and those of the task {said}."
         findings.unchecked.append(("sets and scores", why))
+        return None
+    speech = {} if settings.material.speech is None else dict(settings.material.speech.facts)
+    if speech != stated.speech:
+        findings.unchecked.append(("sets and scores", "Its speech is spoken by another program than here."))
         return None
     sets = drawn_sets(settings, verdict.task, verdict.block_hash, ports.folder, ports.pool, jobs=ports.workers)
     for competition_id, clips in sets.items():
         if clips.digest == verdict.sets[competition_id]:
             continue
-        if settings.material.speech_for(clips.competition.sample_rate_hz) is not None:
-            findings.unchecked.append((f"{competition_id}: set", "Its speech is spoken differently here."))
+        is_spoken = settings.material.speech_for(clips.competition.sample_rate_hz) is not None
+        if is_spoken and not speech.get("sound"):
+            findings.unchecked.append(("sets and scores", "Its speech never sounds the same twice."))
             return None
         differs(competition_id, "set", "digest", verdict.sets[competition_id], clips.digest)
     return sets

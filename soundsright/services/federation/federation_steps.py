@@ -40,7 +40,8 @@ class MaterialStep(steps.StepRecord):
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Self:
-        return cls(StatedMaterial(facts["digest"], tuple(facts["public"]), facts["committed_block"]))
+        public = tuple(facts["public"])
+        return cls(StatedMaterial(facts["digest"], public, facts["committed_block"], facts["speech"]))
 
 
 @dataclass(frozen=True)

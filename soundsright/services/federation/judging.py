@@ -143,7 +143,8 @@ def _material(context: RoundContext) -> MaterialStep:
         except HistoryGone:
             committed = None  # It counts as not committed, because nobody could check it.
     public = public_competitions(material, plan.rules.competitions)
-    return MaterialStep(StatedMaterial(material_digest(material), public, committed))
+    speech = {} if material.speech is None else dict(material.speech.facts)
+    return MaterialStep(StatedMaterial(material_digest(material), public, committed, speech))
 
 
 def means_of(evaluation: Evaluation, metrics: Sequence[str], floors: Mapping[str, float]) -> dict[str, float]:

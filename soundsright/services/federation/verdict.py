@@ -28,7 +28,7 @@ _VERDICT_KEYS = frozenset(
     {"schema", "task", "validator", "block", "block_hash", "allowlist", "rules", "sets", "unprocessed", "rows"}
     | {"previous", "material"}
 )
-_MATERIAL_KEYS = frozenset({"digest", "public", "committed_block"})
+_MATERIAL_KEYS = frozenset({"digest", "public", "committed_block", "speech"})
 _ROW_KEYS = frozenset({"competition", "hotkey", "uid", "model", "block", "passed", "failures", "means", "answers"})
 _BLOCK_HASH = re.compile(r"(?:0x)?[0-9a-f]{64}")
 
@@ -163,12 +163,14 @@ def _material_facts(material: StatedMaterial) -> dict[str, Any]:
         "digest": material.digest,
         "public": list(material.public),
         "committed_block": material.committed_block,
+        "speech": dict(material.speech),
     }
 
 
 def _material_of(facts: Mapping[str, Any]) -> StatedMaterial:
     check_keys(facts, _MATERIAL_KEYS)
-    return StatedMaterial(facts["digest"], tuple(list_of(facts["public"])), facts["committed_block"])
+    public, speech = tuple(list_of(facts["public"])), object_of(facts["speech"])
+    return StatedMaterial(facts["digest"], public, facts["committed_block"], speech)
 
 
 def _verdict_of(facts: Mapping[str, Any]) -> Verdict:

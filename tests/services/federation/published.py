@@ -87,7 +87,7 @@ def verdict(task: int = TASK, step: int = 0, *, miners: int = 4, **changes: Any)
         sets={name: sha(f"{name} {task}") for name in COMPETITIONS},
         unprocessed={name: dict.fromkeys(METRICS, 0.25) for name in COMPETITIONS},
         rows=tuple(sorted((row(number) for number in range(miners)), key=row_order)),
-        material=StatedMaterial(sha("corpus"), COMPETITIONS[:1], 90),
+        material=StatedMaterial(sha("corpus"), COMPETITIONS[:1], 90, {"engine": "espeak-ng", "sound": ""}),
     )
     return replace(made, **changes)
 

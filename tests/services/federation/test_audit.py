@@ -140,6 +140,17 @@ def test_a_machine_with_other_recordings_says_so_and_checks_no_score(published: 
     assert "cdcdcd" in report.unchecked[0].why
 
 
+def test_a_machine_with_another_voice_checks_no_score(published: Published) -> None:
+    def change(verdict: Verdict) -> Verdict:
+        assert verdict.material is not None
+        return replace(verdict, material=replace(verdict.material, speech={"engine": "another"}))
+
+    report = published.audit(change)
+    assert report.difference is None
+    assert not report.is_checked
+    assert "another program" in report.unchecked[0].why
+
+
 def test_a_bucket_that_does_not_answer_says_nothing_about_the_verdict(published: Published) -> None:
     class Away:
         def get(self, key: str, max_bytes: int) -> bytes:

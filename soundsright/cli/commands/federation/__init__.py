@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.federation import api, blacklist, db, miner, preflight, serve, validator
+from soundsright.cli.commands.federation import api, audit, blacklist, db, miner, preflight, serve, validator
 
 
 @click.group("federation")
@@ -18,11 +18,12 @@ def command() -> None:
     soundsright federation validator list          # the owner
     soundsright federation db init                 # the owner: the API's database
     soundsright federation api                     # the owner: show it to everybody
+    soundsright federation audit 1234              # anybody: compute a verdict again
     soundsright federation miner push my-model lab/my-model
     soundsright federation miner commit            # a miner
     """
 
 
-for _module in (serve, preflight, validator, miner, db, blacklist, api):
+for _module in (serve, preflight, audit, validator, miner, db, blacklist, api):
     command.add_command(_module.command)
 command.add_command(serve.servers)
