@@ -7,7 +7,8 @@ depend on the order of tasks or on the machine. Shares of tasks and rates are ex
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -20,6 +21,9 @@ from soundsright.core.profiles import Profile
 
 UNITS = 10**MEAN_DIGITS
 """Units in 1 of a metric."""
+
+MAX_ENTRANTS = 1_024
+"""The most entrants of a competition: four times the places of a subnet."""
 
 Units = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -104,6 +108,9 @@ def verdict_table(
     the tasks of the one before. In the others, the model of the newest task stands for all of the miner's.
     A row without one of the metrics does not count, nor does a verdict whose unprocessed input lacks one.
 
+    At most `MAX_ENTRANTS` are in the table, those with the most rows. So a validator that invents miners pushes out
+    nobody who was judged by others too.
+
     Raises:
         ValueError: two verdicts are of one task.
     """
@@ -112,18 +119,16 @@ def verdict_table(
     if len(set(tasks)) < len(tasks):
         raise ValueError("two verdicts are of one task")
     columns = [_column(verdict.columns[competition], metrics, profile) for verdict in ordered]
-    newest: dict[str, JudgedRow] = {}
-    for own in columns:
-        newest.update(zip(own.names, own.rows, strict=True))
-    entrants = {name: Entrant(r.block, r.hotkey, str(r.model), r.uid) for name, r in newest.items()}
-    numbers = {name: number for number, name in enumerate(sorted(entrants, key=lambda name: entrants[name]))}
+    entrants = _entrants(columns)
+    numbers = {name: number for number, name in enumerate(entrants)}
     judged, passed = np.zeros((2, len(numbers), len(tasks)), dtype=np.bool_)
     scores = np.zeros((len(metrics), len(numbers), len(tasks)))
     for number, own in enumerate(columns):
-        places = np.fromiter((numbers[name] for name in own.names), dtype=np.intp, count=len(own.names))
+        kept = own.only(numbers)
+        places = np.fromiter((numbers[name] for name in kept.names), dtype=np.intp, count=len(kept.names))
         judged[places, number] = True
-        passed[places, number] = own.passed
-        scores[:, places, number] = own.means
+        passed[places, number] = kept.passed
+        scores[:, places, number] = kept.means
     validators = tuple(sorted({verdict.validator for verdict in ordered}))
     unprocessed = np.array([[v.unprocessed[competition][metric] for v in ordered] for metric in metrics])
     return VerdictTable(
@@ -131,7 +136,7 @@ def verdict_table(
         tasks=tasks,
         validators=validators,
         by=np.array([validators.index(verdict.validator) for verdict in ordered], dtype=np.int64),
-        entrants=tuple(entrants[name] for name in numbers),
+        entrants=tuple(entrants.values()),
         judged=judged,
         passed=passed,
         scores=units(scores),
@@ -148,15 +153,40 @@ class _Column:
     passed: Flags
     means: NDArray[np.float64]
 
+    def only(self, names: Collection[str]) -> _Column:
+        """The rows of these entrants."""
+        return self._where([name in names for name in self.names])
+
+    def complete(self) -> _Column:
+        """The rows that have every metric."""
+        return self._where(np.asarray(np.isfinite(self.means).all(axis=0)).tolist())
+
+    def _where(self, kept: Sequence[bool]) -> _Column:
+        if all(kept):
+            return self
+        places = np.flatnonzero(kept).tolist()
+        names = [self.names[place] for place in places]
+        return _Column(names, [self.rows[place] for place in places], self.passed[places], self.means[:, places])
+
 
 def _column(own: JudgedColumns, metrics: Sequence[str], profile: Profile) -> _Column:
     names = own.models if profile is Profile.SOUNDSRIGHT else own.hotkeys
     means = own.means[[own.metrics.index(metric) for metric in metrics]]
-    complete = ~np.isnan(means).any(axis=0)
-    if complete.all():
-        return _Column(names, own.rows, own.passed, means)
-    kept = np.flatnonzero(complete).tolist()
-    return _Column([names[n] for n in kept], [own.rows[n] for n in kept], own.passed[kept], means[:, kept])
+    return _Column(names, own.rows, own.passed, means).complete()
+
+
+def _entrants(columns: Sequence[_Column]) -> dict[str, Entrant]:
+    """The entrants by name, in order of precedence: the `MAX_ENTRANTS` that are judged in the most tasks."""
+    newest: dict[str, JudgedRow] = {}
+    tasks: Counter[str] = Counter()
+    for own in columns:
+        newest.update(zip(own.names, own.rows, strict=True))
+        tasks.update(own.names)
+    entrants = {name: Entrant(r.block, r.hotkey, str(r.model), r.uid) for name, r in newest.items()}
+    if len(entrants) > MAX_ENTRANTS:
+        most = sorted(entrants, key=lambda name: (-tasks[name], entrants[name]))[:MAX_ENTRANTS]
+        entrants = {name: entrants[name] for name in most}
+    return dict(sorted(entrants.items(), key=lambda item: item[1]))
 
 
 def units(values: NDArray[np.float64]) -> Units:

@@ -27,6 +27,7 @@ from soundsright.ranking import (
     takes_place,
     winners_shares,
 )
+from soundsright.ranking.verdict_table import MAX_ENTRANTS
 from tests.ranking.federation_builders import COMPETITION, UNPROCESSED, row, verdict
 
 ONE = FederationRules(competitions=(COMPETITION.id,))
@@ -92,7 +93,7 @@ class TestTheWorkedExamples:
 
 
 def test_only_the_incumbent_defends_in_the_profile_soundsright() -> None:
-    verdicts = contest(a=better(0.0), b=better(0.01), c=better(0.012))
+    verdicts = contest(a=better(0.0), b=better(0.002), c=better(0.0035))
     assert decide(verdicts, "b").winner == "b"  # c leads, but not by the margin.
     assert decide(verdicts, "a").winner == "c"  # b shields nobody.
 
@@ -222,6 +223,15 @@ class TestEligibility:
     def test_a_false_block_in_one_verdict_is_nobodys_precedence(self) -> None:
         rows = [[row("a", block=200), row("b", block=300 if task else 1)] for task in range(30)]
         assert decide(in_turns(rows)).winner == "a"
+
+    def test_miners_that_one_validator_invents_push_out_nobody(self) -> None:
+        rows = [
+            [row("a", block=5_000), *(row(f"x{task}-{number}") for number in range(0 if task % 3 else 200))]
+            for task in range(30)
+        ]
+        decision = decide(in_turns(rows))
+        assert decision.winner == "a"
+        assert len(decision.rows) == MAX_ENTRANTS
 
     def test_a_row_without_a_metric_does_not_count(self) -> None:
         rows = [[row("a", means={"PESQ_WB": 3.0})] for _ in range(30)]
