@@ -9,7 +9,7 @@ OUT ?= runs/demo
 AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast coverage check crash demo-executor-test fuzz format docs dist clean
+.PHONY: help install demo test fast coverage check crash federation-epochs demo-executor-test fuzz format docs dist clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -55,6 +55,9 @@ crash: $(STAMP) ## Kill validator, executor and samplers at every point; EVERY=N
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services/crash_driver.py $(if $(EVERY),--every $(EVERY))
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services/executor_crash_driver.py $(if $(EVERY),--every $(EVERY))
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services/federation_crash_driver.py $(if $(EVERY),--every $(EVERY))
+
+federation-epochs: $(STAMP) ## Simulate 10 000 epochs of federations with faults: at most one in a thousand may disagree.
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/soundsright simulate --system federation --seeds 20 --rounds 500
 
 demo-executor-test: $(STAMP) ## Test `soundsright executor demo` with a container engine, from the images to the weights.
 	OMP_NUM_THREADS=1 SOUNDSRIGHT_DEMO=1 $(BIN)/python -m pytest -q tests/cli/executor/test_demo.py

@@ -100,6 +100,7 @@ from .settlement import (
     majority,
     settle,
 )
+from .statements import NO_WINNER, EpochStatement, attested_views, stated_winners
 from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
 from .task_leads import AspectTest
 from .trial import trial_round
@@ -108,6 +109,7 @@ from .weights import weights_of
 
 __all__ = [
     "MOST_CLIPS",
+    "NO_WINNER",
     "SCORE_TOLERANCE",
     "UNNOTICED_DRIFT",
     "Apart",
@@ -120,6 +122,7 @@ __all__ = [
     "EfficiencyScore",
     "Emission",
     "Entrant",
+    "EpochStatement",
     "Examined",
     "FederationDecision",
     "FederationReason",
@@ -162,6 +165,7 @@ __all__ = [
     "WholeSet",
     "Worth",
     "agreements",
+    "attested_views",
     "award",
     "canonical_sampler",
     "champions_after",
@@ -220,6 +224,7 @@ __all__ = [
     "shipped_honest_systems",
     "standard_error",
     "standing_apart",
+    "stated_winners",
     "study_power",
     "takes_place",
     "trial_round",

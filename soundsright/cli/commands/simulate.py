@@ -37,18 +37,23 @@ class _Totals:
 @click.command("simulate")
 @option("--seed", default=0, type=click.IntRange(0), help="The first seed.")
 @option("--seeds", default=1, type=click.IntRange(1), help="Number of seeds, counted up from --seed.")
-@option("--rounds", type=click.IntRange(1), help="Rounds per seed. [default: 5, of images 20, with --attack 100]")
+@option(
+    "--rounds",
+    type=click.IntRange(1),
+    help="Rounds per seed. [default: 5, of images 20, with --attack 100; 300 epochs]",
+)
 @option(
     "--system",
-    type=click.Choice(["competitions", "executor"]),
+    type=click.Choice(["competitions", "executor", "federation"]),
     default="competitions",
-    help="What to simulate: rounds of models, or the executor's rounds of images.",
+    help="What to simulate: rounds of models, the executor's rounds of images, or a federation's epochs.",
 )
 @option("--rules", default="soundsright-v5", help="soundsright-v5, -v4, -v3 or -v2.")
 @option(
     "--plant-mistake",
     is_flag=True,
-    help="Show validators later commitments as earlier ones, or let one rank images backwards: it must be noticed.",
+    help="Show validators later commitments as earlier ones, let one rank images backwards, or let one of a"
+    " federation count what it has read itself: it must be noticed.",
 )
 @option("--attack", help="Play this attack and measure what it earns: its name, `all`, or `list` for the names.")
 @click.pass_context
@@ -67,6 +72,7 @@ def command(
     \b
     soundsright simulate --seeds 20 --rounds 10
     soundsright simulate --system executor --rounds 30
+    soundsright simulate --system federation --rounds 500
     soundsright simulate --attack list
     soundsright simulate --attack parrot
 
@@ -78,20 +84,20 @@ def command(
     late, services are away, killed or restarted, old results come again, and validators read at different blocks.
     The table says who was paid in each period of blocks, how much burned, and whether the validators agree.
 
+    With --system federation, five to nine validators judge in turn. One is slow, one lies and one signs two
+    verdicts of a task. A tenth of all reads fail, and blocks come late or are undone. The totals say how often
+    honest validators set different weights. The exit code is also 1 if that is more than once, and in more than one
+    epoch in a thousand.
+
     With --attack, real enhancers enter real rounds, and one of them cheats. An older ruleset in --rules plays the
     attack on public recordings without variation. The exit code is 1 if the attack pays.
     """
-    if system == "executor":
-        from soundsright.cli.shared.image_simulation import ROUNDS as IMAGE_ROUNDS
-        from soundsright.cli.shared.image_simulation import simulate_image_rounds
-
+    if system != "competitions":
         if attack is not None:
-            raise UsageError("--attack plays competitions", "Leave out --system executor.")
+            raise UsageError("--attack plays competitions", f"Leave out --system {system}.")
         if context.get_parameter_source("rules") is not ParameterSource.DEFAULT:
-            raise UsageError("--rules is for competitions", "Leave out --system executor or --rules.")
-        if not simulate_image_rounds(
-            seed=seed, seeds=seeds, rounds=rounds or IMAGE_ROUNDS, plant_mistake=plant_mistake
-        ):
+            raise UsageError("--rules is for competitions", f"Leave out --system {system} or --rules.")
+        if not _simulate_system(system, seed, seeds, rounds, plant_mistake):
             context.exit(1)
         return
     if attack is None:
@@ -103,6 +109,17 @@ def command(
         list_attacks()
     elif not play_attacks(attacks_named(attack), rules=rules, rounds=rounds or ROUNDS, seed=seed):
         context.exit(1)
+
+
+def _simulate_system(system: str, seed: int, seeds: int, rounds: int | None, plant_mistake: bool) -> bool:
+    """Simulate a system beside the competitions. Returns whether it passed."""
+    if system == "executor":
+        from soundsright.cli.shared.image_simulation import ROUNDS, simulate_image_rounds
+
+        return simulate_image_rounds(seed=seed, seeds=seeds, rounds=rounds or ROUNDS, plant_mistake=plant_mistake)
+    from soundsright.cli.shared.federation_simulation import EPOCHS, simulate_federations
+
+    return simulate_federations(seed=seed, seeds=seeds, epochs=rounds or EPOCHS, plant_mistake=plant_mistake)
 
 
 def _simulate(context: click.Context, seed: int, seeds: int, rounds: int, rules: str, plant_mistake: bool) -> None:

@@ -1,7 +1,8 @@
 """Simulated rounds: the real round service on a made-up subnet with planted faults, checked by invariants.
 
-`simulate(seed, rounds=5)` plays rounds of models, and `simulate_images(seed, rounds=20)` the executor's rounds of
-images. Both raise `Violation` if an invariant does not hold.
+`simulate(seed, rounds=5)` plays rounds of models, `simulate_images(seed, rounds=20)` the executor's rounds of
+images, and `simulate_federation(seed, epochs=300)` a federation's epochs. All raise `Violation` if an invariant
+does not hold.
 """
 
 import lazy_loader

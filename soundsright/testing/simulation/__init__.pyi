@@ -1,3 +1,12 @@
+from .federation_reading import FederationRule
+from .federation_simulator import (
+    FEDERATION_INVARIANTS,
+    MOST_DISAGREEMENTS,
+    UNREACHABLE,
+    FederationEpoch,
+    SimulatedFederation,
+    simulate_federation,
+)
 from .image_simulator import IMAGE_INVARIANTS, ImagePeriod, SimulatedImages, reversed_order, simulate_images
 from .image_world import (
     BURNS,
@@ -22,16 +31,22 @@ __all__ = [
     "BURNS",
     "CLIPS",
     "EXECUTOR_HOTKEY",
+    "FEDERATION_INVARIANTS",
     "IMAGE_INVARIANTS",
     "INVARIANTS",
+    "MOST_DISAGREEMENTS",
     "ORGANISER",
+    "UNREACHABLE",
     "BackwardsChain",
     "BoardOf",
     "ExecutorParts",
+    "FederationEpoch",
+    "FederationRule",
     "ImagePeriod",
     "ImageValidator",
     "ImitatedImages",
     "Simulated",
+    "SimulatedFederation",
     "SimulatedImages",
     "SimulatedKey",
     "TableOf",
@@ -44,5 +59,6 @@ __all__ = [
     "reversed_order",
     "score_fake_clip",
     "simulate",
+    "simulate_federation",
     "simulate_images",
 ]

@@ -1,0 +1,66 @@
+"""What the validators of a federation state on the chain, and what follows from it without reading any bucket.
+
+In each epoch a validator states the digest of its view, the validators whose views of the epoch before it has
+read and mirrored, and its winners. A chain shows the same statements to everybody. So all validators count the same
+views and pay the same winners, also those that can read no bucket.
+
+A view counts if a strict majority of all validators has read it. Then at least one honest validator serves it, if
+less than half of them lie. Without this, a validator could commit to a view and show it to nobody, or to a few, and
+the others would wait for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from soundsright.ranking.settlement import majority
+
+NO_WINNER = ""
+"""The winner of a competition whose share burns."""
+
+
+@dataclass(frozen=True)
+class EpochStatement:
+    """What one validator states on the chain in an epoch.
+
+    `view` is the digest of its view of this epoch. `has_read` are the validators whose views of the epoch before
+    it has read and mirrored, with exactly the digests that they stated. `winners` are by competition, or
+    `NO_WINNER`. A competition that is not there is one whose winner it does not know.
+    """
+
+    view: str
+    has_read: frozenset[str] = frozenset()
+    winners: Mapping[str, str] = field(default_factory=dict)
+
+
+def attested_views(validators: Collection[str], statements: Iterable[EpochStatement]) -> frozenset[str]:
+    """The validators whose views of an epoch count, by the statements of the epoch after it.
+
+    >>> attested_views("abc", [EpochStatement("", frozenset("ab")), EpochStatement("", frozenset("a"))])
+    frozenset({'a'})
+    """
+    read = Counter(validator for statement in statements for validator in statement.has_read)
+    return frozenset(validator for validator in validators if read[validator] >= majority(len(validators)))
+
+
+def stated_winners(
+    validators: Collection[str], statements: Iterable[EpochStatement], competitions: Iterable[str]
+) -> dict[str, str]:
+    """The winner of each competition that a strict majority of all validators names.
+
+    All validators pay these from the block on as of which statements are read, and they defend their places next.
+    Where there is no majority, the competition is left out: its last winner stays.
+
+    >>> stated_winners("123", [EpochStatement("", winners={"a": "x", "b": x}) for x in ("x", "")], "ab")
+    {'a': 'x'}
+    """
+    winners = {}
+    given = list(statements)
+    for competition in competitions:
+        named = Counter(s.winners[competition] for s in given if competition in s.winners)
+        for hotkey, votes in named.items():
+            if votes >= majority(len(validators)):
+                winners[competition] = hotkey
+    return winners
