@@ -49,14 +49,19 @@ def log_line(folder: Path, valid_signature: ValidSignature | None, log: str | No
 
 
 def _record(folder: Path) -> bytes | None:
+    """The bytes of the record's document; None if the folder has none.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     path = folder / RECORD / "round.json"
     if not is_plain_file(path):
         return None
     try:
         with path.open("rb") as file:
             return file.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError:
-        return None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})", "Load the page again.") from error
 
 
 def _shown(proof: SavedProof, *, is_verified: bool, is_known: bool) -> LogLine:

@@ -99,7 +99,7 @@ class LiveSite:
         self._checked_at = float("-inf")
         self._stamp: tuple[object, ...] | None = None
         self._pages: dict[str, CachedPage] = {}
-        self._records: dict[str, OfferedRecord | None] = {}
+        self._records: dict[str, OfferedRecord] = {}
         self.site = Site((), AudioAccess("file"), live=live)
 
     def cached(self, path: str) -> CachedPage | None:
@@ -153,7 +153,8 @@ class LiveSite:
                 try:
                     self._records[run_key] = OfferedRecord(run.folder)
                 except (UsageError, BundleRefused, OSError):
-                    self._records[run_key] = None
+                    # The disk may answer at the next request.
+                    return None
             return self._records[run_key]
 
     def _refresh(self) -> None:

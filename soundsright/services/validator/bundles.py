@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from soundsright.core.corpus_commitment import corpus_commitment_in
-from soundsright.core.errors import BundleRefused, UsageError
+from soundsright.core.errors import BundleRefused, InfrastructureFault, UsageError
 from soundsright.core.ports import Account, Clock, LiveChain, StateStore
 from soundsright.core.round_commitment import RoundCommitment, reason_to_leave, round_commitment_in
 from soundsright.services.http import Health
@@ -26,6 +26,8 @@ from soundsright.services.records import (
 from soundsright.services.rounds import RoundOutcome, steps
 
 TRY_EVERY_S = 600.0
+_TRIED_AGAIN = 8
+"""The number of the last rounds whose records are looked for after a restart."""
 
 
 class BundleKeeper:
@@ -51,32 +53,19 @@ class BundleKeeper:
         self._health = health
         self._due_s = float("-inf")
         self._committed: str | None = None
+        self._pending: RoundOutcome | None = None
 
     def record(self, outcome: RoundOutcome) -> None:
         """Write and sign the record of a round that has ended, unless it is done.
 
+        If a file cannot be read, the round is decided all the same, and `tend` tries again.
+
         Raises:
             InfrastructureFault: the disk or the state fails.
         """
-        round_id = outcome.plan.round.id
-        if steps.read(self._state, round_id, steps.BUNDLE) is not None:
-            return
-        folder = self._folder_of(round_id)
-        try:
-            sha256 = self._written_before(folder, round_id)
-        except UsageError as error:
-            self._health.problem("bundle", str(error))
-            return
-        try:
-            if sha256 is None:
-                record = round_record(outcome, results_of(outcome), scores_of(outcome), self._state, folder)
-                sha256 = write_record(record, folder, self._account)
-        except UsageError as error:
-            # The round is decided all the same. Without its audio, another try gives nothing else.
-            self._health.problem("bundle", f"Round {round_id} has no bundle: {error}")
-            return
-        steps.write(self._state, round_id, steps.BUNDLE, steps.BundleStep(sha256))
-        self._due_s = float("-inf")
+        if steps.read(self._state, outcome.plan.round.id, steps.BUNDLE) is None:
+            self._pending = outcome
+            self._record_pending(outcome)
 
     def tend(self) -> None:
         """Commit to the document of the latest round that has one, if the chain does not have the commitment.
@@ -89,6 +78,7 @@ class BundleKeeper:
         if now_s < self._due_s:
             return
         self._due_s = now_s + TRY_EVERY_S
+        self._try_again()
         latest = steps.latest(self._state, steps.BUNDLE)
         if latest is None or latest[0] == self._committed:
             return
@@ -96,6 +86,49 @@ class BundleKeeper:
         if steps.read(self._state, round_id, steps.COMMITTED) is None and not self._commit(round_id, record.sha256):
             return
         self._committed = round_id
+
+    def _record_pending(self, outcome: RoundOutcome) -> None:
+        round_id = outcome.plan.round.id
+        folder = self._folder_of(round_id)
+        try:
+            sha256 = self._written_before(folder, round_id)
+        except UsageError as error:
+            self._health.problem("bundle", str(error))
+            return
+        try:
+            if sha256 is None:
+                record = round_record(outcome, results_of(outcome), scores_of(outcome), self._state, folder)
+                sha256 = write_record(record, folder, self._account)
+        except UsageError as error:
+            self._health.problem("bundle", f"Round {round_id} has no bundle: {error}")
+            return
+        self._pending = None
+        self._recorded(round_id, sha256)
+
+    def _recorded(self, round_id: str, sha256: str) -> None:
+        steps.write(self._state, round_id, steps.BUNDLE, steps.BundleStep(sha256))
+        self._health.problem("bundle", None)
+        self._due_s = float("-inf")
+
+    def _try_again(self) -> None:
+        """Record a round whose files could not be read before: the last one, or one before a restart."""
+        pending = self._pending
+        if pending is not None:
+            try:
+                self._record_pending(pending)
+            except InfrastructureFault as error:
+                self._health.problem("bundle", f"Round {pending.plan.round.id} has no bundle: {error}")
+            return
+        for round_id in self._state.rounds()[-_TRIED_AGAIN:]:
+            if steps.read(self._state, round_id, steps.BUNDLE) is not None:
+                continue
+            try:
+                sha256 = self._written_before(self._folder_of(round_id), round_id)
+            except UsageError as error:
+                self._health.problem("bundle", str(error))
+                continue
+            if sha256 is not None:
+                self._recorded(round_id, sha256)
 
     def _written_before(self, folder: Path, round_id: str) -> str | None:
         """The SHA-256 of a document that was signed before the process ended; None if there is none.
@@ -114,7 +147,8 @@ class BundleKeeper:
         except (OSError, UsageError, BundleRefused) as error:
             raise UsageError(
                 f"Round {round_id} is not signed again, because {path} cannot be read ({error})",
-                "Check the disk. This round stays without a commitment.",
+                f"Check the disk. The validator tries again every {TRY_EVERY_S / 60:.0f} minutes. Until then, it "
+                "has not committed to the round.",
             ) from error
 
     def _commit(self, round_id: str, sha256: str) -> bool:

@@ -25,7 +25,7 @@ from soundsright.core.system_commitments import is_entry_commitment
 from soundsright.services.http import Health
 from soundsright.services.records import check_bundle, commitment_block, committed_block, open_bundle
 from soundsright.services.rounds import RoundOutcome, steps
-from soundsright.services.validator.bundles import BundleKeeper
+from soundsright.services.validator.bundles import TRY_EVERY_S, BundleKeeper
 from soundsright.testing.fakes import VirtualClock
 from tests.services.rounds.subnet import ROUND_ID, Subnet
 
@@ -140,6 +140,45 @@ def test_a_document_that_cannot_be_read_is_not_signed_a_second_time(
     assert "round.json" in again.problem()
     if harm == "damaged":
         assert document.read_bytes() == before
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_document_that_can_be_read_again_is_committed(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    bench.keeper.record(bench.outcome)
+    again = Bench(tmp_path / "again")
+    shutil.copytree(bench.subnet.folder / "run/bundle", again.subnet.folder / "run/bundle")
+    stat = os.stat
+
+    def fails(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        if str(path).endswith("round.json"):
+            raise OSError(errno.EIO, "Input/output error")
+        return stat(path, *args, **kwargs)
+
+    with monkeypatch.context() as fault:
+        fault.setattr(os, "stat", fails)
+        again.keeper.record(again.outcome)
+        again.keeper.tend()
+    assert again.on_chain() == ""
+    keeper = again.new_keeper() if restarts else again.keeper
+    again.clock.sleep(TRY_EVERY_S)
+    keeper.tend()
+    assert (again.sha256(), again.problem()) == (bench.sha256(), "")
+    assert again.on_chain() == f"soundsright:round:{ROUND_ID}:{bench.sha256()}"
+
+
+def test_a_round_whose_audio_is_back_gets_its_bundle(bench: Bench) -> None:
+    path = next((bench.subnet.folder / "run" / "enhanced").rglob("*.wav"))
+    away = path.rename(path.with_suffix(".away"))
+    bench.keeper.record(bench.outcome)
+    bench.keeper.tend()
+    assert "has no bundle" in bench.problem()
+    away.rename(path)
+    bench.clock.sleep(TRY_EVERY_S)
+    bench.keeper.tend()
+    assert bench.problem() == ""
+    assert bench.sha256() in bench.on_chain()
 
 
 def test_a_commitment_that_was_written_before_the_process_ended_is_found(bench: Bench) -> None:
