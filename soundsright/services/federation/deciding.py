@@ -68,6 +68,7 @@ class Deciding:
         views = memory.views.read(committed, memory.epoch_facts(epoch, allowlist))
         usable = {hotkey: view for hotkey, view in views.items() if isinstance(view, View)}
         self._serve(digest for hotkey, digest in committed.items() if hotkey in usable and digest is not None)
+        memory.proofs.prove(memory.contradictions.equivocations(usable))
         memory.proofs.learn(usable)
         result = settle(rules, context.rules_digest, allowlist.validators, epoch, views)
         if isinstance(result, Undecided):

@@ -114,6 +114,11 @@ class VerdictReader:
         seen = self._seen.find(task, validator)
         return None if seen is None else self.of_digest(seen.digest)
 
+    def first_digest(self, task: int, validator: str) -> str | None:
+        """The digest of the first valid verdict that was seen here; None if none was."""
+        seen = self._seen.find(task, validator)
+        return None if seen is None else seen.digest
+
     def of_digest(self, digest: str) -> Found | None:
         """The verdict of that digest, if it is on this machine. It may be any that was signed. Raises as `read`."""
         if digest in self._opened:

@@ -15,6 +15,7 @@ from soundsright.core.ports import Account, Bucket, Clock, LiveChain, Records
 from soundsright.services.federation.allowlist import Allowlist
 from soundsright.services.federation.bucket_reader import AT_ONCE, BucketReader
 from soundsright.services.federation.contents import Contents
+from soundsright.services.federation.contradictions import Contradictions
 from soundsright.services.federation.first_seen import FirstSeen
 from soundsright.services.federation.known_lists import Allowlists, TaskBook
 from soundsright.services.federation.known_proofs import KnownProofs
@@ -80,6 +81,7 @@ class FederationMemory:
         self.verdicts = VerdictReader(
             reader, self.contents, FirstSeen(context.records), valid_signature=valid_signature
         )
+        self.contradictions = Contradictions(self.verdicts, self.mirror)
         self.views = ViewReader(reader, self.mirror, self.contents, valid_signature=valid_signature)
         self.proofs = KnownProofs(
             context.own, self.contents, self.mirror, context.records, valid_signature=valid_signature
