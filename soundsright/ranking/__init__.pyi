@@ -96,7 +96,6 @@ from .settlement import (
     Undecided,
     UndecidedReason,
     Unusable,
-    counted_verdicts,
     majority,
     settle,
 )
@@ -177,7 +176,6 @@ __all__ = [
     "combined_emission",
     "components_to_json",
     "copy_leads",
-    "counted_verdicts",
     "decide",
     "dominant",
     "efficiency_score",

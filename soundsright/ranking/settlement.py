@@ -19,18 +19,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from soundsright.core.federation import Verdict, View, allowlist_digest
+from soundsright.core.federation import View, allowlist_digest
 from soundsright.core.federation_rules import FederationRules
 from soundsright.ranking.rotation import failover_order, lookback_tasks
 
 
 class Unusable(StrEnum):
-    """What stands in for a view that was committed on the chain, or a verdict that is settled."""
+    """What stands in for a view that was committed on the chain and does not count here."""
 
     MISSING = "missing"
     """It could not be read, here and until now."""
     MALFORMED = "malformed"
-    """It was read, has the right digest, and is no signed document of its validator. So it is for everybody."""
+    """It was read, has the committed digest, and is no signed view of its validator. So it is for everybody."""
 
 
 @dataclass(frozen=True)
@@ -129,30 +129,6 @@ def settle(
     return Settled(epoch_block, tasks, incumbents)
 
 
-def counted_verdicts(
-    settled: Settled, rules_digest: str, verdicts: Mapping[str, Verdict | Unusable]
-) -> tuple[Verdict, ...] | None:
-    """The verdicts of a window, oldest first; None while one of them is not read. `verdicts` are by digest.
-
-    A verdict that is malformed, of other rules, or not that of its task and validator does not count. It is so for
-    everybody, because the digest fixes its bytes.
-    """
-    counted = []
-    for task, canonical in settled.window.items():
-        if canonical.digest is None:
-            continue
-        verdict = verdicts.get(canonical.digest, Unusable.MISSING)
-        if verdict is Unusable.MISSING:
-            return None
-        if isinstance(verdict, Verdict) and (verdict.task, verdict.validator, verdict.rules) == (
-            task,
-            canonical.validator,
-            rules_digest,
-        ):
-            counted.append(verdict)
-    return tuple(counted)
-
-
 def _facts(view: View) -> tuple[str, int, str, str]:
     return view.validator, view.epoch_block, view.allowlist, view.rules
 
@@ -219,21 +195,21 @@ def _window(count: _Count, epoch_block: int, rules: FederationRules) -> dict[int
     the window, and with it the tasks of others.
     """
     first, end = rules.settle_margin, rules.settle_margin + rules.window_tasks
-    newer_sure = newer_possible = 0
+    newer, newer_is_open = 0, False
     found: dict[int, CanonicalVerdict] = {}
     for task in count.tasks(lookback_tasks(epoch_block, rules)):
-        if newer_sure >= end:
+        if newer >= end:
             break
         outcomes = count.outcomes(task)
-        produced = outcomes - {None}
-        # Each open task can be produced or not, so between the two counts every number of newer tasks is possible.
-        if produced and newer_possible >= first:
-            only = next(iter(outcomes)) if len(outcomes) == 1 else None
-            if only is None or newer_sure < first or newer_possible >= end:
+        verdicts = [verdict for verdict in outcomes if verdict is not None]
+        if not verdicts:
+            continue
+        if newer >= first:
+            # A newer task that may or may not be produced decides whether this one is in the window.
+            if newer_is_open or len(outcomes) > 1:
                 return None
-            found[task] = only
-        newer_sure += None not in outcomes
-        newer_possible += bool(produced)
+            found[task] = verdicts[0]
+        newer, newer_is_open = newer + 1, newer_is_open or None in outcomes
     return dict(sorted(found.items()))
 
 
