@@ -133,9 +133,7 @@ def _serve(
             view = service = PayingService(payment, [federation_system(settings, agreed, payment)])
         if halves.samples:
             pool = parts.enter_context(_opened_pool(settings))
-            sandbox = parts.enter_context(
-                running_sampler(settings, agreed, payment, state, pool, lost=stop.set, owns_hub=True)
-            )
+            sandbox = parts.enter_context(running_sampler(settings, agreed, payment, state, pool, lost=stop.set))
             click.echo(f"{account.address} judges its turns; models run in {sandbox}")
             warn_of_public(settings, agreed, chain)
         api = _health_api(settings, payment, view, sock).start()

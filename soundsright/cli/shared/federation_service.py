@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -132,11 +131,8 @@ def running_sampler(
     pool: Pool,
     *,
     lost: Callable[[], None],
-    owns_hub: bool = False,
 ) -> Iterator[str]:
     """Judge the tasks of this validator's turns in a thread. Gives the name of the sandbox.
-
-    With `owns_hub`, no rounds use the cache of models in STATE_FOLDER.
 
     Raises:
         UsageError: another process judges for this hotkey, no sandbox can be used, or recordings are missing.
@@ -147,7 +143,7 @@ def running_sampler(
 
     with sole_sampler(state, payment.account.address, clock=payment.clock, lost=lost):
         check_bucket(own_bucket(settings), writes=True)
-        context = replace(_sampler_context(settings, agreed, payment, state, pool), owns_hub=owns_hub)
+        context = _sampler_context(settings, agreed, payment, state, pool)
         problem = partial(payment.health.problem, "federation.sampler")
         sampler = Sampler(context, poll_s=settings.sampler_poll_interval, problem=problem)
         ended = threading.Event()
@@ -173,6 +169,7 @@ def _sampler_context(
     from soundsright.core.ports import SandboxLimits
     from soundsright.services.federation import SCOPE, KnownVerdicts, SamplerContext
 
+    folder = settings.folder / "federation"
     choice, limits = sandbox_choice(settings), SandboxLimits()
     known = KnownVerdicts(weights_context(settings, agreed, payment))
     return SamplerContext(
@@ -180,13 +177,14 @@ def _sampler_context(
         agreed.organiser,
         payment.chain,
         payment.account,
-        opened_hub(settings),
+        # Rounds remove the models that they no longer need from their own cache, and would remove those of a task.
+        opened_hub(settings.model_copy(update={"state_folder": folder})),
         opened_sandbox(settings, choice, round_id="federation"),
         pool,
         payment.clock,
         state.scoped(SCOPE),
         own_bucket(settings),
-        settings.folder / "federation",
+        folder,
         known.allowlist,
         known.shown,
         _reveals(settings, agreed, payment, state),

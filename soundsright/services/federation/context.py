@@ -67,8 +67,8 @@ class SamplerContext:
 
     `state` is scoped already. `bucket` is this validator's own. `allowlist` gives the list that holds in a block,
     None if there is none. `shown` says whether a validator shows a valid verdict on a task; None if it is unknown.
-    `slots` models run at a time, `workers` is the size of the pool. The audio of `kept_tasks` tasks is kept. With
-    `owns_hub`, models that no such task needs are removed from the hub's cache.
+    `slots` models run at a time, `workers` is the size of the pool. The audio and the models of `kept_tasks` tasks
+    are kept; `hub` has a cache of its own, from which all others are removed.
     """
 
     rules: FederationRules
@@ -90,7 +90,6 @@ class SamplerContext:
     slots: int = 1
     workers: int = 1
     kept_tasks: int = 3
-    owns_hub: bool = False
     sandbox_limits: SandboxLimits = SandboxLimits()
     retry_pauses_s: tuple[float, ...] = (15.0, 60.0)
     cancelled: threading.Event = field(default_factory=threading.Event)

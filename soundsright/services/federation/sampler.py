@@ -267,8 +267,6 @@ class Sampler:
         tasks = context.state.rounds()
         for round_id in tasks[: -context.kept_tasks][-2 * context.kept_tasks :]:
             shutil.rmtree(context.folder / "tasks" / round_id, ignore_errors=True)
-        if not context.owns_hub:
-            return
         with suppress(InfrastructureFault):
             context.hub.forget(set(fetched_contents(context.state, tasks[-context.kept_tasks :])))
 

@@ -311,3 +311,20 @@ def test_the_documents_profile_asks_for_a_name_with_the_hotkey(federation: Feder
     validator = federation.validator("v0")
     validator.tick()
     assert [row.hotkey for row in validator.verdict(3).rows] == ["named"]
+
+
+def test_audio_and_models_of_old_tasks_are_removed(federation: Federation) -> None:
+    validator = federation.validator("v0", kept_tasks=2)
+    for block in (61, 121, 181):
+        federation.reach(block)
+        validator.tick()
+    federation.enter("alice", Behaviour(0.9), content="better")
+    federation.reach(241)
+    validator.tick()
+    assert validator.published == [3, 6, 9, 12]
+    kept = sorted(path.name for path in (federation.folder / "v0" / "tasks").iterdir())
+    assert kept == ["task-12", "task-9"]
+    assert set(federation.hub.cache) == {"better", "content-alice", "content-bob"}
+    federation.reach(301)
+    validator.tick()
+    assert set(federation.hub.cache) == {"better", "content-bob"}
