@@ -129,7 +129,7 @@ def add_sending(app: "FastAPI", shown: FederationShown, access: FederationAccess
     def take_samples(sender: str, body: bytes) -> Counted:
         shown.check_validator(sender)
         samples = read_samples(body)
-        shown.check_task(samples[0].task)
+        shown.check_samples(samples)
         return Counted(count=len(samples), new=shown.store.add_samples(sender, samples))
 
     def take_report(sender: str, body: bytes) -> Replaced:

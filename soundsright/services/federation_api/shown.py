@@ -6,6 +6,7 @@ It decides nothing. Each validator computes its weights from the buckets. Blocks
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from soundsright.core.errors import RequestRefused
@@ -35,7 +36,7 @@ from soundsright.services.federation_api.opinions import (
     unknown_miner,
 )
 from soundsright.services.federation_api.ranks import Ranks, canonical_of, ranks_of
-from soundsright.services.federation_api.samples import Report
+from soundsright.services.federation_api.samples import Report, Sample
 from soundsright.services.federation_api.store import FederationStore, StoredSample
 
 MAX_LISTED = 500
@@ -85,18 +86,22 @@ class FederationShown:
         if hotkey not in self.store.validators.members() or hotkey in self.store.blacklist.members():
             raise RequestRefused("no_permit", "Only the validators of this federation may send")
 
-    def check_task(self, task: int) -> None:
-        """Check that a verdict on this task can exist by now, and can still count.
+    def check_samples(self, samples: Sequence[Sample]) -> None:
+        """Check that a verdict on the samples' task can exist by now, can still count, and has their competitions.
 
         Raises:
-            RequestRefused: `wrong_task`.
+            RequestRefused: `wrong_task` or `wrong_competition`.
             ChainUnavailable: the chain does not answer, so it is unknown which task it is.
         """
+        task = samples[0].task
         now = self._heads.block() // self._rules.interval_blocks
         oldest = now - self._rules.lookback_blocks // self._rules.interval_blocks
         if not oldest <= task <= now + _EARLY_TASKS:
             sentence = f"The task {task} is not from {max(0, oldest)} to {now}"
             raise RequestRefused("wrong_task", sentence, status=422)
+        if any(sample.competition not in self._rules.competitions for sample in samples):
+            sentence = f"A sample is of none of the competitions {', '.join(self._rules.competitions)}"
+            raise RequestRefused("wrong_competition", sentence, status=422)
 
     def health(self) -> Health:
         """Whether the API works. It raises `StateUnavailable` if the database does not answer."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,12 @@ from soundsright.services.federation_api.lists import Blacklist, ValidatorList
 from soundsright.services.federation_api.samples import Report, Sample, report_of, sample_of
 
 KEPT_TASKS = 160
-"""The number of tasks whose samples are kept. A window of 100 tasks, and what came after it."""
+"""The number of tasks whose samples are shown. A window of 100 tasks, and what came after it."""
+MAX_OF_TASK = 1_024
+"""The highest number of samples of one validator on one task: 512 miners in each of two competitions."""
+_RECORDED = 3
+"""The database keeps so many times more tasks, because it removes them in the order in which they began. So samples of
+old tasks that come late remove none that are shown."""
 _TASK = "task-"
 
 
@@ -58,16 +63,28 @@ class StoredReport:
 class FederationStore:
     """The API's rows in a database, with a copy in memory. Any thread may call it.
 
+    The newest `kept_tasks` tasks are shown. A validator has at most `max_of_task` samples on a task.
+
     Every method raises `StateUnavailable` if the database does not answer.
     """
 
-    def __init__(self, state: ApiState, records: Records, clock: Clock, *, kept_tasks: int = KEPT_TASKS) -> None:
+    def __init__(
+        self,
+        state: ApiState,
+        records: Records,
+        clock: Clock,
+        *,
+        kept_tasks: int = KEPT_TASKS,
+        max_of_task: int = MAX_OF_TASK,
+    ) -> None:
         self.validators = ValidatorList(records)
         self.blacklist = Blacklist(records)
         self.clock = clock
         self._state = state
         self._kept_tasks = kept_tasks
-        self._lock = threading.Lock()
+        self._max_of_task = max_of_task
+        self._writing = threading.Lock()
+        self._lock = threading.Lock()  # Of the copy in memory, so that readers do not wait for the disk.
         self._tasks: dict[int, dict[tuple[str, str, str], StoredSample]] = {}
         self._arrived: dict[int, StoredSample] = {}
         self._seen_s: dict[str, float] = {}
@@ -84,18 +101,21 @@ class FederationStore:
         """Record samples of one task, and return how many of them are new. A repeated one changes nothing.
 
         Raises:
-            RequestRefused: `other_sample`, if the validator sent another one for the same task and entry. Then none
-                is recorded.
+            RequestRefused: `other_sample`, if the validator sent another one for the same task and entry;
+                `too_many`, if it sent too many for the task; `wrong_task`, if the task is older than those that are
+                shown. Then none is recorded.
         """
         samples = tuple(samples)
-        with self._lock:
-            new = [sample for sample in samples if not self._has(validator, sample)]
+        with self._writing:
+            with self._lock:
+                new = [sample for sample in samples if not self._has(validator, sample)]
+                self._check_room(validator, new)
             for sample in new:
-                round_id = f"{_TASK}{sample.task}"
+                number, round_id = self._number + 1, f"{_TASK}{sample.task}"
                 self._state.begin_round(round_id, {"task": sample.task})
-                facts = sample.facts() | {"number": self._number + 1}
-                self._state.finish_step(round_id, _step(validator, sample), facts)
-                self._keep(validator, sample, self._number + 1)
+                self._state.finish_step(round_id, _step(validator, sample), sample.facts() | {"number": number})
+                with self._lock:
+                    self._keep(validator, sample, number)
             if new:
                 self._forget_old()
             self._seen_s[validator] = self.clock.now()
@@ -113,6 +133,18 @@ class FederationStore:
             raise RequestRefused("other_sample", sentence, status=409)
         return True
 
+    def _check_room(self, validator: str, new: Sequence[Sample]) -> None:
+        if not new:
+            return
+        task = new[0].task
+        if task not in self._tasks and len(self._tasks) >= self._kept_tasks and task < min(self._tasks):
+            sentence = f"The task {task} is older than the {self._kept_tasks} tasks that are shown"
+            raise RequestRefused("wrong_task", sentence, status=422)
+        own = sum(sender == validator for sender, _, _ in self._tasks.get(task, {}))
+        if own + len(new) > self._max_of_task:
+            sentence = f"You have {own} samples on the task {task}; at most {self._max_of_task} are taken"
+            raise RequestRefused("too_many", sentence, status=413)
+
     def _keep(self, validator: str, sample: Sample, number: int) -> None:
         key = (validator, sample.competition, sample.miner)
         stored = StoredSample(number, validator, sample)
@@ -121,20 +153,23 @@ class FederationStore:
         self.version += 1
 
     def _forget_old(self) -> None:
-        if len(self._tasks) <= self._kept_tasks:
-            return
-        for round_id in self._state.forget_rounds(keep=self._kept_tasks):
-            for stored in self._tasks.pop(int(round_id.removeprefix(_TASK)), {}).values():
-                del self._arrived[stored.number]
-        self.version += 1
+        """Remove the oldest tasks from memory, and from the database those that began first."""
+        with self._lock:
+            for task in sorted(self._tasks)[: -self._kept_tasks]:
+                for stored in self._tasks.pop(task).values():
+                    del self._arrived[stored.number]
+                self.version += 1
+        self._state.forget_rounds(keep=_RECORDED * self._kept_tasks)
 
     def _load(self) -> None:
-        for round_id in self._state.rounds():
-            self._tasks.setdefault(int(round_id.removeprefix(_TASK)), {})
-            for step, facts in self._state.steps(round_id).items():
+        tasks = sorted(int(round_id.removeprefix(_TASK)) for round_id in self._state.rounds())
+        for task in tasks:
+            for step, facts in self._state.steps(f"{_TASK}{task}").items():
                 values = dict(facts)
                 number = values.pop("number")
-                self._keep(step.partition("/")[0], sample_of(values), number)
+                self._number = max(self._number, number)
+                if task in tasks[-self._kept_tasks :]:
+                    self._keep(step.partition("/")[0], sample_of(values), number)
         self._arrived = dict(sorted(self._arrived.items()))
 
     def tasks(self) -> tuple[int, ...]:
@@ -181,15 +216,15 @@ class FederationStore:
         """Record the validator's report in place of the one before."""
         now_s = self.clock.now()
         scope = self._state.scoped(_scope(validator))
-        with self._lock:
+        with self._writing:
             facts = {"received_s": now_s, "report": report.facts()}
-            # The number of milliseconds names the report. One of the same moment is repeated with the next number.
+            # The number of milliseconds names the report. One of the same moment gets the next number.
             name = max([int(now_s * 1_000), *(int(each) + 1 for each in scope.rounds())])
             scope.begin_round(str(name), facts)
             scope.forget_rounds(keep=1)
-            self._reports[validator] = StoredReport(validator, now_s, report)
+            with self._lock:
+                self._reports[validator] = StoredReport(validator, now_s, report)
             self._seen_s[validator] = now_s
-            self.version += 1
 
     def report(self, validator: str) -> StoredReport | None:
         """The latest report of a validator, or None if it sent none."""

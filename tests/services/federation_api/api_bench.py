@@ -61,6 +61,7 @@ class Bench:
     rules: FederationRules = field(default_factory=lambda: FederationRules(competitions=(COMPETITION,)))
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
     kept_tasks: int = 160
+    max_of_task: int = 1_024
 
     def __post_init__(self) -> None:
         self.store = self.open()
@@ -69,7 +70,9 @@ class Bench:
 
     def open(self) -> FederationStore:
         """The store, as a started process reads it."""
-        return FederationStore(self.state, self.records, self.clock, kept_tasks=self.kept_tasks)
+        return FederationStore(
+            self.state, self.records, self.clock, kept_tasks=self.kept_tasks, max_of_task=self.max_of_task
+        )
 
     @property
     def shown(self) -> FederationShown:

@@ -375,6 +375,31 @@ class TestSizes:
 
 
 class TestContradictions:
+    def test_a_competition_that_the_rules_lack_is_a_422(self, bench: Bench, client: TestClient) -> None:
+        reply = send(client, sample(0), sample(1, competition="winter"))
+        assert code_of(reply) == (422, "wrong_competition")
+        assert is_untouched(bench)
+
+    def test_a_validator_has_so_many_samples_on_a_task(self) -> None:
+        bench = Bench(max_of_task=150)
+        client = bench.client()
+        assert send(client, *(sample(n) for n in range(100))).status_code == 200
+        assert code_of(send(client, *(sample(n) for n in range(100, 151)))) == (413, "too_many")
+        assert bench.store.count == 100
+        assert send(client, *(sample(n) for n in range(100, 150))).status_code == 200
+        assert code_of(send(client, sample(150))) == (413, "too_many")
+        assert send(client, sample(150), key=VALIDATORS[3]).status_code == 200
+
+    def test_old_tasks_that_come_late_remove_no_new_ones(self) -> None:
+        bench = Bench(kept_tasks=4)
+        client = bench.client()
+        for task in range(TASK - 3, TASK + 1):
+            assert send(client, sample(0, task)).status_code == 200
+        for task in range(TASK - 200, TASK - 3):
+            assert code_of(send(client, sample(1, task), key=VALIDATORS[0])) == (422, "wrong_task")
+        bench.store = bench.open()
+        assert bench.store.tasks() == tuple(range(TASK - 3, TASK + 1))
+
     def test_the_first_sample_stays(self, bench: Bench, client: TestClient) -> None:
         assert send(client, sample(0), sample(1)).json() == {"count": 2, "new": 2}
         assert send(client, sample(0), sample(2)).json() == {"count": 2, "new": 1}

@@ -34,6 +34,8 @@ _SETTINGS = (
 )
 _PER_MINUTE = 240
 _CHECK_EVERY_S = 12.0
+_MINERS = 512
+"""Miners in one competition at most: a chain has 256, and some leave and come during a task."""
 _SPARE_TASKS = 58
 """Tasks that are kept besides a window: those that are not settled yet, and some before it."""
 
@@ -84,7 +86,11 @@ def _serve(settings: FederationSettings, agreed: AgreedRules, chain: LiveChain, 
         sole_process(state, "federation-api", clock=clock, lost=stop.set, used="this database of the API"),
     ):
         store = FederationStore(
-            state, records, clock, kept_tasks=agreed.rules.window_tasks + agreed.rules.settle_margin + _SPARE_TASKS
+            state,
+            records,
+            clock,
+            kept_tasks=agreed.rules.window_tasks + agreed.rules.settle_margin + _SPARE_TASKS,
+            max_of_task=_MINERS * len(agreed.rules.competitions),
         )
         limits = http_limits(settings)
         own_app = health_app(health, EmptyView(), service="federation-api", version=__version__)
