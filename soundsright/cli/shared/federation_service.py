@@ -139,21 +139,24 @@ def running_sampler(
         BucketForbidden, BucketUnavailable, BucketUnsuitable: the own bucket cannot be written.
     """
     from soundsright.adapters.buckets import check_bucket
+    from soundsright.adapters.state import SqlRecords
+    from soundsright.cli.shared.federation_reporting import reporting
     from soundsright.services.federation import Sampler, sole_sampler
 
     with sole_sampler(state, payment.account.address, clock=payment.clock, lost=lost):
         check_bucket(own_bucket(settings), writes=True)
         context = _sampler_context(settings, agreed, payment, state, pool)
         problem = partial(payment.health.problem, "federation.sampler")
-        sampler = Sampler(context, poll_s=settings.sampler_poll_interval, problem=problem)
         ended = threading.Event()
-        thread = threading.Thread(target=sampler.run, args=[ended], name="federation-sampler")
-        thread.start()
-        try:
-            yield context.sandbox.name
-        finally:
-            ended.set()
-            thread.join()
+        with reporting(settings, context, SqlRecords.beside(state)) as published:
+            sampler = Sampler(context, poll_s=settings.sampler_poll_interval, problem=problem, published=published)
+            thread = threading.Thread(target=sampler.run, args=[ended], name="federation-sampler")
+            thread.start()
+            try:
+                yield context.sandbox.name
+            finally:
+                ended.set()
+                thread.join()
 
 
 def _sampler_context(
