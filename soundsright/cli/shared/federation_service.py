@@ -91,7 +91,7 @@ def weights_context(
         agreed.rules,
         agreed.organiser,
         payment.chain,
-        payment.account,
+        None if dry_run else payment.account,
         _dry_bucket(settings) if dry_run else own_bucket(settings),
         source_bucket(settings),
         peer_buckets(settings),
@@ -102,7 +102,6 @@ def weights_context(
         floors=floors(sorted(metrics)),
         pays_on_public=settings.soundsright_pay_on_public_corpus,
         at_once=settings.aggregation_read_concurrency,
-        publishes=not dry_run,
     )
 
 

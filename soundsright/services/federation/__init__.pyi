@@ -23,6 +23,7 @@ from .publishing import create_once
 from .reporting import OwnReports
 from .reveals import REVEALS_SCOPE, MinerReveals
 from .sampler import POLL_S, Sampler, sole_sampler
+from .table_making import EpochReading, reading_of, table_of
 from .task import GATED_METRICS, TaskSettings, drawn_sets, seed_of_task
 from .task_facts import epoch_facts_of, task_facts_of
 from .task_files import generated_stem, original_stem
@@ -78,6 +79,7 @@ __all__ = [
     "BucketReader",
     "Contents",
     "EpochFacts",
+    "EpochReading",
     "Equivocation",
     "Evidence",
     "FederationMemory",
@@ -130,11 +132,13 @@ __all__ = [
     "parsed_allowlist",
     "publish_allowlist",
     "read_allowlist",
+    "reading_of",
     "row_facts",
     "seed_of_task",
     "sign_verdict",
     "sign_view",
     "sole_sampler",
+    "table_of",
     "task_facts_of",
     "verdict_facts",
     "verdict_key",

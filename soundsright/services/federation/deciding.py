@@ -17,7 +17,6 @@ from soundsright.ranking import (
     Settled,
     Undecided,
     UndecidedReason,
-    failover_order,
     federation_decisions,
     keeps_last_winner,
     settle,
@@ -27,8 +26,8 @@ from soundsright.services.federation.bucket_reader import ObjectOf
 from soundsright.services.federation.mirror import Sought
 from soundsright.services.federation.object_keys import verdict_key
 from soundsright.services.federation.own_view import listed, read_epoch, unread_validators
+from soundsright.services.federation.table_making import canonical_verdicts
 from soundsright.services.federation.verdict import MAX_VERDICT_BYTES
-from soundsright.services.federation.verdict_reader import Found
 from soundsright.services.federation.view_commitments import committed_views
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
 from soundsright.services.federation.winners import EpochWinners, payable
@@ -139,18 +138,11 @@ class Deciding:
                 "The last weights stay.",
             )
         proofs = memory.proofs.within(memory.epoch_facts(epoch, allowlist).tasks)
-        canonical: dict[int, Verdict | None] = {}
-        for task in sorted({task for task, _ in results}):
-            for number in failover_order(task, len(allowlist.validators)):
-                validator = allowlist.validators[number]
-                found = results.get((task, validator))
-                if isinstance(found, Found):
-                    canonical[task] = None if validator in proofs.get(task, {}) else found.verdict
-                    break
+        canonical = canonical_verdicts(allowlist, results, proofs)
         counting = window(canonical, epoch, rules)
         if not counting:
             raise InfrastructureFault(f"No task counts yet in epoch {epoch}", "The last weights stay.")
-        verdicts = [verdict for task in counting if (verdict := canonical[task]) is not None]
+        verdicts = [found.verdict for task in counting if (found := canonical[task]) is not None]
         return self._decided(epoch, verdicts, {})
 
     def _decided(self, epoch: int, verdicts: Sequence[Verdict], incumbents: Mapping[str, str]) -> EpochWinners:

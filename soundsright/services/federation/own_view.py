@@ -7,9 +7,11 @@ import logging
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.federation import View
 from soundsright.core.federation_commitments import view_commitment_in
+from soundsright.core.ports import Account
 from soundsright.services.federation.allowlist import Allowlist, NoAllowlist
 from soundsright.services.federation.bucket_reader import Unknown
 from soundsright.services.federation.verdict_reader import Found, ReadVerdict
+from soundsright.services.federation.view_publishing import ViewPublisher
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
 
 _log = logging.getLogger(__name__)
@@ -18,8 +20,18 @@ _log = logging.getLogger(__name__)
 class OwnView:
     """Publishes one view in each epoch, in its first half. Use one thread."""
 
-    def __init__(self, context: WeightsContext, memory: FederationMemory) -> None:
+    def __init__(self, context: WeightsContext, account: Account, memory: FederationMemory) -> None:
         self._context = context
+        self._own = account.address
+        self._publisher = ViewPublisher(
+            account,
+            context.own,
+            context.chain,
+            memory.contents,
+            memory.mirror,
+            context.records,
+            valid_signature=context.valid_signature,
+        )
         self._memory = memory
         self._done = -1
 
@@ -38,7 +50,7 @@ class OwnView:
             return
         context, memory = self._context, self._memory
         allowlist = listed(memory, epoch)
-        own = context.account.address
+        own = self._own
         if own not in allowlist.validators:
             self._done = epoch
             _log.warning(
@@ -46,8 +58,8 @@ class OwnView:
             )
             return
         until = epoch + context.rules.half_epoch
-        view = memory.publisher.own_view(epoch) or self._made(epoch, finalized, allowlist)
-        result = memory.publisher.publish(view, until)
+        view = self._publisher.own_view(epoch) or self._made(epoch, finalized, allowlist)
+        result = self._publisher.publish(view, until)
         if result.code == "too_late":
             self._done = epoch
             return
@@ -63,8 +75,7 @@ class OwnView:
         _log.info("the view of an epoch is committed", extra={"action": "view_committed", "epoch": epoch})
 
     def _is_committed(self, epoch: int) -> bool:
-        own = self._context.account.address
-        texts = (each.digest for each in self._context.chain.commitments() if each.hotkey == own)
+        texts = (each.digest for each in self._context.chain.commitments() if each.hotkey == self._own)
         return any(view is not None and view.epoch_block == epoch for view in map(view_commitment_in, texts))
 
     def _made(self, epoch: int, finalized: int, allowlist: Allowlist) -> View:
@@ -82,7 +93,7 @@ class OwnView:
         incumbents = {} if last is None else dict(last.incumbents)
         return View(
             epoch,
-            context.account.address,
+            self._own,
             allowlist.digest,
             context.rules_digest,
             verdicts,

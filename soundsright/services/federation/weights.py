@@ -18,15 +18,20 @@ from soundsright.core.profiles import Profile
 from soundsright.ranking import epoch_block, winners_shares
 from soundsright.services.federation.deciding import Deciding
 from soundsright.services.federation.own_view import OwnView
+from soundsright.services.federation.table_making import reading_of, table_of
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
 from soundsright.services.federation.winners import EpochWinners, RecordedWinners
 from soundsright.services.http import Health
+from soundsright.services.records import write_federation_table
 from soundsright.services.validator import Attempt, Backoff
 
 FEDERATION = "federation"
 FIRST_PAUSE_S = 6.0
 LONGEST_PAUSE_S = 60.0
 CLOSE_S = 1.0
+
+TABLE = "federation-table"
+"""The folder of the table for pages, in that of the service."""
 
 _VIEW, _WINNERS = "federation.view", "federation.winners"
 
@@ -121,7 +126,7 @@ class _EpochWork:
 
     def _lacks_view(self, finalized: int) -> bool:
         rules = self._context.rules
-        if rules.profile is not Profile.SOUNDSRIGHT or not self._context.publishes:
+        if rules.profile is not Profile.SOUNDSRIGHT or self._context.account is None:
             return False
         epoch = epoch_block(finalized, rules.epoch_blocks)
         is_early = finalized < epoch + rules.half_epoch
@@ -131,7 +136,8 @@ class _EpochWork:
         """Do what is due. Returns whether all of it is done."""
         context, rules = self._context, self._context.rules
         memory = self._memory = self._memory or FederationMemory(context)
-        view = self._view = self._view or OwnView(context, memory)
+        if context.account is not None and self._view is None:
+            self._view = OwnView(context, context.account, memory)
         problems: dict[str, str] = {}
 
         def attempt(name: str, work: Callable[[], object]) -> None:
@@ -142,14 +148,25 @@ class _EpochWork:
 
         epoch = decidable_epoch(finalized, rules)
         if epoch is not None and epoch != self._decided:
-            attempt(_WINNERS, lambda: self._decide(Deciding(context, memory), epoch, finalized))
-        if self._lacks_view(finalized) and not self._stopped.is_set():
+            attempt(_WINNERS, lambda: self._decide(memory, epoch, finalized))
+        view = self._view
+        if view is not None and self._lacks_view(finalized) and not self._stopped.is_set():
             attempt(_VIEW, lambda: view.publish(epoch_block(finalized, rules.epoch_blocks), finalized))
         self.problems = problems
         return not problems
 
-    def _decide(self, deciding: Deciding, epoch: int, finalized: int) -> None:
-        self._decided = deciding.decide(epoch, finalized).epoch_block
+    def _decide(self, memory: FederationMemory, epoch: int, finalized: int) -> None:
+        decided = Deciding(self._context, memory).decide(epoch, finalized)
+        self._save_table(memory, epoch, finalized)
+        self._decided = decided.epoch_block
+
+    def _save_table(self, memory: FederationMemory, epoch: int, finalized: int) -> None:
+        """Save the state of the federation for pages. Nothing depends on it, so a failure is only told."""
+        try:
+            table = table_of(self._context, memory, reading_of(memory, epoch, finalized))
+            write_federation_table(self._context.folder / TABLE, table)
+        except (SoundsRightError, OSError, ValueError) as error:
+            _log.warning("the table is not saved: %s", error, extra={"action": "table_not_saved"})
 
 
 def decidable_epoch(finalized: int, rules: FederationRules) -> int | None:

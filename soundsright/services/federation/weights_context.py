@@ -22,7 +22,6 @@ from soundsright.services.federation.known_proofs import KnownProofs
 from soundsright.services.federation.mirror import Mirror
 from soundsright.services.federation.task_facts import epoch_facts_of
 from soundsright.services.federation.verdict_reader import VerdictReader
-from soundsright.services.federation.view_publishing import ViewPublisher
 from soundsright.services.federation.view_reader import ViewReader
 from soundsright.services.federation.views import EpochFacts
 from soundsright.services.federation.winners import RecordedWinners
@@ -38,13 +37,13 @@ class WeightsContext:
 
     `own` is this validator's bucket, `source` the owner's, and `buckets` are those of all validators by hotkey.
     `floors` are the scores of a failed clip by metric. With `pays_on_public`, public recordings count too.
-    Without `publishes`, no view is signed: a dry run decides by the others' views.
+    Without `account`, no view is signed: a dry run decides by the others' views.
     """
 
     rules: FederationRules
     organiser: CompetitionRules
     chain: LiveChain
-    account: Account
+    account: Account | None
     own: Bucket
     source: Bucket
     buckets: Mapping[str, Bucket]
@@ -55,7 +54,6 @@ class WeightsContext:
     floors: Mapping[str, float] = field(default_factory=dict)
     pays_on_public: bool = False
     at_once: int = AT_ONCE
-    publishes: bool = True
 
     @property
     def rules_digest(self) -> str:
@@ -85,15 +83,6 @@ class FederationMemory:
         self.views = ViewReader(reader, self.mirror, self.contents, valid_signature=valid_signature)
         self.proofs = KnownProofs(
             context.own, self.contents, self.mirror, context.records, valid_signature=valid_signature
-        )
-        self.publisher = ViewPublisher(
-            context.account,
-            context.own,
-            context.chain,
-            self.contents,
-            self.mirror,
-            context.records,
-            valid_signature=valid_signature,
         )
         self.winners = RecordedWinners(context.records)
         self._rules, self._rules_digest = context.rules, context.rules_digest

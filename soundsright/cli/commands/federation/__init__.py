@@ -1,10 +1,22 @@
-"""`soundsright federation`: judge in turns with other validators. Each module has one `command`."""
+"""`soundsright federation`: judge in turns with other validators, and agree with them."""
 
 from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.federation import api, audit, blacklist, db, miner, preflight, serve, validator
+from soundsright.cli.commands.federation import (
+    api,
+    audit,
+    blacklist,
+    db,
+    miner,
+    preflight,
+    ranks,
+    serve,
+    turns,
+    validator,
+    verify,
+)
 
 
 @click.group("federation")
@@ -18,12 +30,15 @@ def command() -> None:
     soundsright federation validator list          # the owner
     soundsright federation db init                 # the owner: the API's database
     soundsright federation api                     # the owner: show it to everybody
-    soundsright federation audit 1234              # anybody: compute a verdict again
     soundsright federation miner push my-model lab/my-model
     soundsright federation miner commit            # a miner
+    soundsright federation whose-turn              # anybody
+    soundsright federation get-rank                # anybody
+    soundsright federation audit 1234              # anybody: compute a verdict again
     """
 
 
-for _module in (serve, preflight, audit, validator, miner, db, blacklist, api):
+for _module in (serve, preflight, validator, miner, db, blacklist, api, audit):
     command.add_command(_module.command)
-command.add_command(serve.servers)
+for _command in (serve.servers, turns.whose_turn, turns.window, ranks.get_rank, verify.verify):
+    command.add_command(_command)

@@ -32,7 +32,11 @@ def command() -> None:
 @env_file_option
 @settings_options(FederationSettings, SETTINGS)
 def list_(env_file: Path | None, **flags: Any) -> None:
-    """Print the miners in the blacklist with their reasons."""
+    """Print the miners in the blacklist with their reasons.
+
+    \b
+    soundsright federation blacklist list
+    """
     from soundsright.cli.shared.federation_database import opened_database
     from soundsright.services.federation_api import Blacklist
 
@@ -51,7 +55,11 @@ def list_(env_file: Path | None, **flags: Any) -> None:
 @env_file_option
 @settings_options(FederationSettings, SETTINGS)
 def add(hotkey_address: str, reason: str, env_file: Path | None, **flags: Any) -> None:
-    """Add a miner, or give another reason."""
+    """Add a miner, or give another reason.
+
+    \b
+    soundsright federation blacklist add 5F... --reason "sends noise"
+    """
     from soundsright.cli.shared.federation_database import opened_database, refusals_as_usage_errors
     from soundsright.services.federation_api import Blacklist, checked_reason
 
@@ -69,7 +77,11 @@ def add(hotkey_address: str, reason: str, env_file: Path | None, **flags: Any) -
 @env_file_option
 @settings_options(FederationSettings, SETTINGS)
 def remove(hotkey_address: str, env_file: Path | None, **flags: Any) -> None:
-    """Remove a miner from the blacklist."""
+    """Remove a miner from the blacklist.
+
+    \b
+    soundsright federation blacklist remove 5F...
+    """
     from soundsright.cli.shared.federation_database import opened_database
     from soundsright.core.errors import UsageError
     from soundsright.services.federation_api import Blacklist

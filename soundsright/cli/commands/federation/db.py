@@ -34,6 +34,7 @@ def init(env_file: Path | None, **flags: Any) -> None:
     """Make the tables in an empty database. A database that has them does not change.
 
     \b
+    soundsright federation db init
     DATABASE_URL=postgresql://owner@localhost/federation soundsright federation db init
     """
     from soundsright.cli.shared.federation_database import database_of, opened_database, shown_address
@@ -71,7 +72,11 @@ def add_validator(uid: int, address: str, env_file: Path | None, **flags: Any) -
 @env_file_option
 @settings_options(FederationSettings, SETTINGS)
 def remove_validator(address: str, env_file: Path | None, **flags: Any) -> None:
-    """Take no more samples and reports from a validator. What it sent stays."""
+    """Take no more samples and reports from a validator. What it sent stays.
+
+    \b
+    soundsright federation db remove-validator --hotkey 5F...
+    """
     from soundsright.cli.shared.federation_database import opened_database
     from soundsright.core.errors import UsageError
     from soundsright.services.federation_api import ValidatorList
