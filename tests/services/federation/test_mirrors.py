@@ -240,6 +240,27 @@ def test_a_committed_document_that_is_no_view_is_malformed_for_all(
     assert machine.views.read({SECOND: digest}, epoch_facts()) == {SECOND: Unusable.MALFORMED}
 
 
+@pytest.mark.parametrize(("author", "copier"), [(0, 2), (1, 0), (2, 1)])
+@pytest.mark.parametrize("shows", ["nothing", "a copy", "the document under its own signature"])
+def test_a_validator_that_commits_to_anothers_view_hides_only_its_own(
+    tmp_path: Path, buckets: dict[str, Watched], author: int, copier: int, shows: str
+) -> None:
+    digest = published(buckets, author)
+    by, thief = VALIDATORS[author], VALIDATORS[copier]
+    raw = buckets[by.address].get(view_key(EPOCH, by.address), 10**6)
+    if shows != "nothing":
+        shown = raw if shows == "a copy" else sign_view(view(by, {TASK: {SECOND: sha("a")}}), thief)
+        buckets[thief.address].put(view_key(EPOCH, thief.address), shown)
+        buckets[thief.address].put(mirror_key(digest), shown)
+    committed: dict[str, str | None] = dict(sorted({by.address: digest, thief.address: digest}.items()))
+    machine = machine_of(tmp_path, buckets)
+    for _ in range(2):
+        views = machine.views.read(committed, epoch_facts())
+        assert isinstance(views[by.address], View)
+        assert views[thief.address] is Unusable.MALFORMED
+        machine.restart()
+
+
 # Publishing the own view
 
 
