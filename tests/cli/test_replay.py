@@ -11,14 +11,16 @@ from click.testing import CliRunner, Result
 from soundsright.adapters.peers import Hotkey, new_hotkey, valid_signature
 from soundsright.cli.commands.replay import command
 from soundsright.cli.main import cli, run
+from soundsright.cli.shared import replaying
 from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.core.folder_lock import locked
 from soundsright.services.records import open_document
 from soundsright.services.replay import REPLAY
 from soundsright.services.replay.scoring import score_stored
 from soundsright.testing import InlinePool
-from tests.services.replay.bundled import CLIPS, MODELS, Bundled
+from tests.services.replay.bundled import CLIPS, MODELS, Bundled, FunctionModels
 from tests.services.replay.test_depths import with_one_score
+from tests.services.replay.test_resuming import Counted
 from tests.services.rounds.subnet import COMPETITION
 
 BLOCK = "0x" + "5d" * 32
@@ -186,6 +188,23 @@ def test_scoring_continues_after_ctrl_c_with_the_same_command(
     with_all = stoppable(monkeypatch, 99)
     assert run(cli, arguments) == 0
     assert with_all.scored == total, "a replay that ended leaves nothing for the next one"
+
+
+def test_running_continues_after_ctrl_c_with_the_same_command(
+    world: Bundled, honest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["replay", honest, "--unsigned-ok", "--run", "--work", str(tmp_path / "work")]
+    stoppable(monkeypatch, 99)
+    stopped, rest = Counted(stop_at=CLIPS + 2), Counted()
+    for models, code in ((stopped, 130), (rest, 0)):
+        parts = replaying._Models(world.subnet.hub, FunctionModels(models.models))
+        monkeypatch.setattr(replaying, "_models", lambda *_a, parts=parts: parts)
+        assert run(cli, arguments) == code
+    said = capsys.readouterr()
+    assert f"What was computed is kept in {tmp_path / 'work'}. To continue" in said.err
+    assert f"Checked    {len(MODELS) * CLIPS} answers given again" in said.out
+    assert rest.calls.total() == len(MODELS) * CLIPS - (CLIPS + 1)
+    assert not (tmp_path / "work" / "kept.jsonl").exists()
 
 
 def test_two_replays_do_not_share_a_folder(

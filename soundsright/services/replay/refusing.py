@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from soundsright.core.content import SEALED_FILE
 from soundsright.core.entry_rules import NO_RULES, EntryRules
 from soundsright.core.errors import EntryRefused, HubUnavailable
 from soundsright.core.fetch_limits import FetchLimits
@@ -33,6 +34,7 @@ REFUSED = "refusals found again in their files"
 PAIRS = "pairs of models whose tensors were compared"
 _ACCEPTED = "accepted"
 _ON_CHAIN = "It follows from the chain and from the miner's answer, which a replay does not read."
+_SEALED = "The model is sealed, and the bundle has no key of it."
 _BANNED = "The organiser's ban rests on the record. The files are those that it names."
 
 
@@ -129,7 +131,9 @@ def _accepted(entry: _Entry, ports: RunPorts, found: FoundModels) -> None:
         found.unchecked.append((entry.part, _not_given(error)))
         return
     recorded = entry.recorded
-    if model.content_hash != recorded.content_hash:
+    if _is_closed(model) and model.content_hash != recorded.content_hash:
+        found.unchecked.append((entry.part, _SEALED))
+    elif model.content_hash != recorded.content_hash:
         found.difference = entry.differs("content", recorded.content_hash, model.content_hash)
     elif sorted(model.checkpoint_hashes) != sorted(recorded.checkpoint_hashes):
         before, now = (" ".join(sorted(each)) for each in (recorded.checkpoint_hashes, model.checkpoint_hashes))
@@ -155,7 +159,9 @@ def _refused(entry: _Entry, refusal: Refusal, ports: RunPorts, found: FoundModel
             found.unchecked.append((entry.part, f"The hub gives another refusal now ({refused.code})."))
         return
     recorded = entry.recorded.content_hash
-    if recorded is None:
+    if _is_closed(model) and model.content_hash != recorded:
+        found.unchecked.append((entry.part, _SEALED))
+    elif recorded is None:
         found.unchecked.append((entry.part, "The hub gives the model now, and the round did not record its files."))
     elif model.content_hash != recorded:
         found.unchecked.append((entry.part, "The hub gives other files now."))
@@ -172,6 +178,11 @@ def _refused(entry: _Entry, refusal: Refusal, ports: RunPorts, found: FoundModel
 def _not_given(error: EntryRefused | HubUnavailable) -> str:
     sentence = error.sentence if isinstance(error, EntryRefused) else error.problem
     return f"The hub does not give the model ({sentence.rstrip('.')})."
+
+
+def _is_closed(model: FetchedModel) -> bool:
+    """Whether the model lies in a sealed archive whose key is not known here: a bundle has no keys."""
+    return not model.submission.archive_key and (model.path / SEALED_FILE).is_file()
 
 
 def _rules_of(refusal: Refusal) -> EntryRules:

@@ -258,9 +258,11 @@ def _check_entry(run: _Run, findings: _Findings, show: Callable[[int], None]) ->
     name, hotkey = wanted.submission.competition.id, wanted.submission.hotkey
     first, again = run.answers(1), run.answers(2)
     answers: dict[str, str | Failure] = {}
+    ids, done = {pair.line.id for pair in wanted.pairs}, 0
     for clip_id, answer in first.to(_asked(run.record, wanted)):
         answers[clip_id] = answer
-        show(sum(pair.line.id in answers for pair in wanted.pairs))
+        done += clip_id in ids
+        show(done)
     other = []
     for pair in wanted.pairs:
         recorded, own = _recorded(pair), answers[pair.line.id]

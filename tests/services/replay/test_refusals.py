@@ -132,6 +132,19 @@ def test_what_the_hub_does_not_give_any_more_is_listed(world: World) -> None:
     }
 
 
+@pytest.mark.parametrize("hotkey", ["victim", "careless"])
+def test_a_sealed_model_whose_key_is_withheld_accuses_nobody(world: World, hotkey: str) -> None:
+    model = world.models[f"{hotkey} {MODELS.index(hotkey)}"]
+    known = world.hub.repositories[model]
+    world.hub.cache.pop(known.content_hash)
+    (world.hub.root / "closed").mkdir()
+    (world.hub.root / "closed" / "model.sealed").write_bytes(b"sealed")
+    world.hub.repositories[model] = replace(known, content_hash="closed")
+    found = world.again()
+    assert found.difference is None
+    assert "The model is sealed, and the bundle has no key of it." in dict(found.unchecked).values()
+
+
 def test_other_files_on_the_hub_accuse_nobody_whose_entry_was_refused(world: World) -> None:
     model = world.models["careless 3"]
     known = world.hub.repositories[model]
