@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from soundsright.core.errors import BucketExists, InfrastructureFault, SoundsRightError
+from soundsright.core.errors import BucketExists, InfrastructureFault, SoundsRightError, UsageError
 from soundsright.core.federation import Verdict
 from soundsright.core.ports import Clock
 from soundsright.ranking import Turn, failover_order, turn
@@ -74,6 +74,8 @@ class Sampler:
         self._state = IDLE
         self._task: int | None = None
         self._waits_for = ""
+        self._open: int | None = None
+        self._has_resumed = False
 
     def status(self) -> Mapping[str, Any]:
         """The state, the task that is judged or was judged last, and why the sampler waits."""
@@ -126,7 +128,9 @@ class Sampler:
     def _work(self) -> None:
         context = self._context
         finalized = context.chain.finalized().number
-        task = self._unfinished()
+        if not self._has_resumed:
+            self._open, self._has_resumed = self._unfinished(), True
+        task = self._open
         if task is not None and finalized >= context.last_block(task):
             self._abandon(task, f"Block {finalized} is after its time")
             task = None
@@ -195,6 +199,7 @@ class Sampler:
         begun_task(context, task, context.settings(task))
         step = TurnStep(own.block, own.allowlist.digest)
         steps.write(context.state, task_id(task), federation_steps.TURN, step)
+        self._open = task
         _log.info("task %d begins", task, extra={"action": "task_begins", "task": task, "step": own.turn.step})
 
     def _finish(self, task: int) -> bool:
@@ -206,7 +211,12 @@ class Sampler:
             Cancelled: the sampler stops.
         """
         context, round_id = self._context, task_id(task)
-        judged = judged_task(context, task)
+        try:
+            judged = judged_task(context, task)
+        except UsageError as error:
+            # Other rules or recordings than it began with: to try again would only delay the next task.
+            self._abandon(task, str(error))
+            raise
         signed = steps.read(context.state, round_id, federation_steps.SIGNED)
         if signed is None:
             signed = self._signed(task, judged)
@@ -218,6 +228,7 @@ class Sampler:
             self._abandon(task, "The bucket has another verdict of this hotkey on it")
             return False
         steps.write(context.state, round_id, federation_steps.PUBLISHED, PublishedStep(signed.digest))
+        self._open = None
         _log.info("task %d is published", task, extra={"action": "task_published", "task": task})
         return True
 
@@ -260,6 +271,7 @@ class Sampler:
     def _abandon(self, task: int, reason: str) -> None:
         _log.warning("task %d gets no verdict: %s", task, reason, extra={"action": "task_abandoned", "task": task})
         steps.write(self._context.state, task_id(task), federation_steps.ABANDONED, AbandonedStep(reason))
+        self._open = None
 
     def _remove_old_files(self) -> None:
         """Remove audio and models that no kept task needs. What cannot be removed does no harm."""

@@ -328,3 +328,19 @@ def test_audio_and_models_of_old_tasks_are_removed(federation: Federation) -> No
     federation.reach(301)
     validator.tick()
     assert set(federation.hub.cache) == {"better", "content-bob"}
+
+
+def test_a_task_that_began_under_other_rules_is_given_up_and_the_next_one_is_judged(federation: Federation) -> None:
+    state = MemoryState()
+    federation.reach(61)
+    bucket = _Listening(federation.buckets.of("v0"), [], fails=("3/",))
+    federation.validator("v0", state, bucket=bucket).tick()
+    federation.rules = replace(federation.rules, clips=5)
+    restarted = federation.validator("v0", state)
+    restarted.tick()
+    assert restarted.published == []
+    assert "began with other settings" in restarted.problems[-1]
+    federation.reach(121)
+    restarted.tick()
+    assert restarted.published == [6]
+    assert federation.buckets.shown(3, "v0") is False
