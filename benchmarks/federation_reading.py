@@ -40,7 +40,7 @@ from soundsright.services.federation import (
 )
 from soundsright.testing import MemoryRecords, VirtualClock
 from tests.adapters.buckets.services import place, rclone
-from tests.services.federation.published import account_of, task_facts, verdict
+from tests.services.federation.published import account_of, sha, task_facts, verdict
 
 FIRST_TASK = 12
 Wanted = list[tuple[TaskFacts, str]]
@@ -126,7 +126,7 @@ def main() -> None:
         direct = S3Bucket(place(url))
         for task in numbers:
             account = account_of(task)
-            raw = sign_verdict(verdict(task, miners=options.miners), account)
+            raw = sign_verdict(verdict(task, miners=options.miners, previous=sha(task)), account)
             direct.put(verdict_key(task, account.address), raw)
         bucket = Delayed(direct, options.delay_ms / 1_000)
         buckets: dict[str, Bucket] = {account_of(task).address: bucket for task in numbers}

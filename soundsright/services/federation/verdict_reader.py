@@ -130,10 +130,7 @@ class VerdictReader:
         try:
             signed = open_verdict(raw, valid_signature=self._valid_signature)
         except RequestRefused:
-            signed = None
-        if signed is None or signed.digest != digest:
-            self._contents.forget(digest)  # A crash of the machine cut it.
-            return None
+            return None  # It is another document.
         return self._remembered(Found(signed.verdict, digest))
 
     def take(self, raw: bytes) -> SignedVerdict:
@@ -185,21 +182,22 @@ class VerdictReader:
         return self._remembered(Found(signed.verdict, signed.digest))
 
     def _check_previous(self, verdict: Verdict) -> None:
-        """Check that the verdict hides none before it. A verdict that this machine has not seen may be any.
+        """Check that the verdict hides none before it. It may name one that this machine has not seen.
 
         Raises:
             RequestRefused: `broken_chain`.
         """
-        if not verdict.previous:
-            return
-        before = self._seen.of_digest(verdict.previous)
-        if before is None:
-            return
-        if before.validator != verdict.validator or before.task >= verdict.task:
-            raise RequestRefused(
-                "broken_chain", "The verdict names one before it that is not an earlier one of its own"
-            )
-        skipped = next(self._seen.between(verdict.validator, before.task, verdict.task), None)
+        after = -1
+        if verdict.previous:
+            before = self._seen.of_digest(verdict.previous)
+            if before is None:
+                return
+            if before.validator != verdict.validator or before.task >= verdict.task:
+                raise RequestRefused(
+                    "broken_chain", "The verdict names one before it that is not an earlier one of its own"
+                )
+            after = before.task
+        skipped = next(self._seen.between(verdict.validator, after, verdict.task), None)
         if skipped is not None:
             raise RequestRefused("broken_chain", f"The verdict leaves out the one on task {skipped.task} before it")
 

@@ -54,8 +54,8 @@ class ViewReader:
                 by_digest.setdefault(digest, []).append(hotkey)
         for digest, hotkeys in by_digest.items():
             raw = None if self._are_read(digest, hotkeys) else self._contents.get(digest)
-            if raw is not None and not self._accept(digest, raw, hotkeys, known):
-                self._contents.forget(digest)
+            if raw is not None:
+                self._accept(digest, raw, hotkeys, known)
 
         def accept(digest: str, raw: bytes) -> bool:
             if not self._accept(digest, raw, by_digest[digest], known):

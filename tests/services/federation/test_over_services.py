@@ -37,6 +37,7 @@ from soundsright.services.federation import (
     committed_views,
     create_once,
     mirror_key,
+    open_verdict,
     publish_allowlist,
     read_allowlist,
     sign_verdict,
@@ -61,7 +62,8 @@ from tests.services.federation.published import (
 SIGNER = account_of(TASK)
 OTHERS = [hotkey for hotkey in ADDRESSES if hotkey != SIGNER.address]
 KEY = verdict_key(TASK, SIGNER.address)
-RAW = sign_verdict(verdict(), SIGNER)
+RAW, LATER = (sign_verdict(verdict(task), SIGNER) for task in (TASK, TASK + 3))
+LATER_DIGEST = open_verdict(LATER, valid_signature=valid_signature).digest
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,9 @@ def test_a_copy_in_a_bucket_that_one_may_only_read_is_a_local_fault(service: Ser
         return
     refused = Machine(tmp_path / "machine", {**machine.buckets, OTHERS[0]: service.peer}, OTHERS[0])
     service.own.put("mirror/more.json", b"x")
-    refused.contents.put("0" * 64, RAW)
+    refused.contents.put(LATER_DIGEST, LATER)
     with pytest.raises((BucketForbidden, BucketUnavailable)):
-        refused.mirror.serve(["0" * 64])
+        refused.mirror.serve([LATER_DIGEST])
 
 
 def test_a_view_is_published_and_read_by_a_peer(service: Service, tmp_path: Path) -> None:
@@ -250,12 +252,12 @@ def test_no_log_and_no_reason_has_a_key(tmp_path: Path, caplog: pytest.LogCaptur
                 standing.always("cut")
             machine = machine_of(tmp_path / str(number), bucket, own=bucket)
             told += map(repr, machine.read([(task_facts(), SIGNER.address)]).values())
-            machine.contents.put("0" * 64, RAW)
+            machine.contents.put(LATER_DIGEST, LATER)
             with pytest.raises((BucketForbidden, BucketUnavailable, BucketUnsuitable)) as error:
                 create_once(bucket, KEY, RAW, lambda present: False)
             told += [repr(error.value), str(error.value.__cause__), str(error.value.__context__)]
             with suppress(BucketForbidden, BucketUnavailable):
-                machine.mirror.serve(["0" * 64])
+                machine.mirror.serve([LATER_DIGEST])
             none = read_allowlist(
                 chain,
                 bucket,

@@ -21,6 +21,7 @@ from soundsright.ranking import failover_order
 from soundsright.services.federation import (
     FederationSubsystem,
     WeightsContext,
+    open_verdict,
     publish_allowlist,
     sign_verdict,
     verdict_key,
@@ -81,6 +82,7 @@ class Voters:
     records: dict[str, Records] = field(default_factory=dict)
     running: dict[str, FederationSubsystem] = field(default_factory=dict)
     health: dict[str, Health] = field(default_factory=dict)
+    published: dict[str, dict[int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.accounts = VALIDATORS[: self.count]
@@ -147,9 +149,17 @@ class Voters:
             sets={name: sha(f"{name} {task}") for name in NAMES},
             unprocessed={name: dict.fromkeys(METRICS, 0.25) for name in NAMES},
             rows=rows,
+            previous=self._previous(self.addresses[number], task),
             material=StatedMaterial(sha("corpus"), self.public),
         )
         return replace(made, **changes)
+
+    def _previous(self, validator: str, task: int) -> str:
+        """The digest of the verdict that the validator published last before that task."""
+        published = {
+            before: digest for before, digest in self.published.get(validator, {}).items() if before < task
+        }
+        return published[max(published)] if published else ""
 
     @property
     def list_digest(self) -> str:
@@ -168,7 +178,10 @@ class Voters:
     def put(self, verdict: Verdict, at: str | None = None) -> None:
         account = next(each for each in self.accounts if each.address == verdict.validator)
         key = verdict_key(verdict.task, verdict.validator)
-        self.buckets[at or verdict.validator].put(key, sign_verdict(verdict, account))
+        raw = sign_verdict(verdict, account)
+        self.buckets[at or verdict.validator].put(key, raw)
+        digest = open_verdict(raw, valid_signature=valid_signature).digest
+        self.published.setdefault(verdict.validator, {}).setdefault(verdict.task, digest)
 
     def tick(self, *addresses: str, times: int = 1) -> None:
         """Let these validators, or all, work in the present block until their threads have ended."""
