@@ -3,7 +3,7 @@
 #   docker build -f docker/validator.Dockerfile --build-arg DEMO=1 -t soundsright-demo .
 ARG BASE=python:3.12
 FROM ${BASE}
-ARG EXTRAS=validator,chain,hub
+ARG EXTRAS=validator,chain,hub,buckets
 ARG DEMO=
 ARG PIP_OPTIONS=
 ARG APT_PACKAGES="flite espeak-ng"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from soundsright.adapters.peers.keys import Hotkey
+from soundsright.cli.shared.opening import account_with_log
 from soundsright.cli.shared.settings_options import secrets_of
 from soundsright.config import (
     RULES_OF_SETTINGS,
@@ -168,3 +169,22 @@ def test_production_has_no_default_password(name: str, value: str) -> None:
     assert value not in str(caught.value)
     assert read(LEOMA_ENV="production", DATABASE_URL="sqlite:///api.db").is_production
     assert read(LEOMA_ENV="production", DATABASE_URL="postgresql://leoma:vJ7q-long@db/leoma").is_production
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+def test_the_log_of_production_has_no_traces(
+    environment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Hotkey.of_seed("one").write(tmp_path / "default" / "hotkeys" / "default")
+    settings = read(LEOMA_ENV=environment, WALLET_PATH=str(tmp_path))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    account_with_log(settings)
+    try:
+        raise ValueError("a detail of the program")
+    except ValueError:
+        logging.getLogger("soundsright").exception("a tick failed")
+    logged = capsys.readouterr().err
+    assert "a tick failed" in logged
+    assert "ValueError" in logged
+    assert ("Traceback" in logged) == (environment == "development")
+    assert ("a detail of the program" in logged) == (environment == "development")

@@ -40,7 +40,7 @@ PACKAGES = (
 """Everything that a miner imports on a private chain."""
 SERVICES = {
     *("soundsright-miner", "soundsright-miner-dev", "soundsright-validator", "soundsright-demo"),
-    *("soundsright-coordinator", "soundsright-executor"),
+    *("soundsright-coordinator", "soundsright-executor", "soundsright-federation"),
 }
 UID = os.getuid() or 1_000
 HERE = {"restart": "no"}

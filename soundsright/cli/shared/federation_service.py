@@ -75,7 +75,7 @@ def check_listed(settings: FederationSettings, agreed: AgreedRules, chain: LiveC
 def weights_context(
     settings: FederationSettings, agreed: AgreedRules, payment: PaymentContext, *, dry_run: bool = False
 ) -> WeightsContext:
-    """What the weights are decided with. In a dry run, a folder stands in for the own bucket.
+    """The rules and ports with which weights are decided. In a dry run, a folder stands in for the own bucket.
 
     Raises:
         UsageError: a setting of a bucket is missing or malformed.

@@ -203,11 +203,14 @@ class Preflight:
 
 
 def digests_of(organiser: CompetitionRules) -> dict[str, str]:
-    """The digest of the ruleset under the empty name, and those of the tables that the file gives the executor."""
+    """The digest of the ruleset under the empty name, and those of the tables of systems that the file has."""
     digests = {"": organiser.ruleset.digest}
     if organiser.executor is not None or "executor" in organiser.emission.paying:
         digests["[emission]"] = organiser.emission.digest
         digests["[executor]"] = (organiser.executor or executor_rules()).digest
+    if organiser.federation is not None:
+        digests["[emission]"] = organiser.emission.digest
+        digests["[federation]"] = organiser.federation.digest
     return digests
 
 

@@ -97,7 +97,7 @@ class Allowlists:
 
 
 class TaskBook:
-    """What is known of each task, to hold verdicts against it. `rules_digest` is that of `rules.digest_with`."""
+    """The facts of each task, to hold verdicts against them. `rules_digest` is that of `rules.digest_with`."""
 
     def __init__(self, chain: LiveChain, rules: FederationRules, rules_digest: str, lists: Allowlists) -> None:
         self._chain = chain

@@ -1,4 +1,4 @@
-"""What a sampler may know of the others: the list of validators, and who shows a valid verdict on a task."""
+"""The knowledge of a sampler about the others: the list of validators, and who shows a valid verdict on a task."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class WeightsContext:
 
 
 class FederationMemory:
-    """What a validator has read and recorded, with the readers that add to it. Use one thread.
+    """Everything that a validator has read and recorded, with the readers that add to it. Use one thread.
 
     Raises:
         StateUnavailable: the state does not answer.
@@ -88,5 +88,5 @@ class FederationMemory:
         self._rules, self._rules_digest = context.rules, context.rules_digest
 
     def epoch_facts(self, epoch: int, allowlist: Allowlist) -> EpochFacts:
-        """What must stand in each view of an epoch."""
+        """The facts that must stand in each view of an epoch."""
         return epoch_facts_of(epoch, allowlist, self._rules, rules_digest=self._rules_digest)

@@ -9,7 +9,8 @@ import pytest
 from soundsright.core.federation import StatedMaterial
 from soundsright.core.profiles import Profile
 from soundsright.services.federation import evidence_key
-from soundsright.services.federation.weights import decidable_epoch
+from soundsright.services.federation.weights import TABLE, decidable_epoch
+from soundsright.services.records import TurnState, read_federation_table
 from tests.services.federation.places import away
 from tests.services.federation.published import sha
 from tests.services.federation.voters import ALICE, BOB, CAROL, NAMES, Voters, small_rules
@@ -45,6 +46,18 @@ def test_all_validators_pay_the_same_winner(voters: Voters) -> None:
     decide(voters)
     assert list(voters.payees().values()) == [ALL] * 3
     assert all("federation.winners" not in health.problems() for health in voters.health.values())
+
+
+def test_a_decision_saves_the_table_for_pages(voters: Voters) -> None:
+    voters.start()
+    decide(voters)
+    one = voters.addresses[0]
+    table = read_federation_table(voters.folder / "disk" / one / TABLE)
+    assert (table.epoch_block, table.window) == (FIRST, tuple(range(4, 8)))
+    assert [(row.hotkey, row.rank) for row in table.ranks[:2]] == [(ALICE, 1), (BOB, 2)]
+    assert {turn.state for turn in table.turns if turn.task in table.window} == {TurnState.ON_TIME}
+    assert table.weights == ALL
+    assert table.problems == ()
 
 
 def test_a_restart_pays_the_same_without_reading_anything(voters: Voters) -> None:
