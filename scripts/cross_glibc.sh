@@ -25,7 +25,8 @@ case $suite in
 esac
 # shellcheck source=scripts/cross_parts.sh
 source "$root/scripts/cross_parts.sh"
-source_of_python=pool/main/p/python3.11/python3.11_3.11.2.orig.tar.xz
+source_of_python=http://deb.debian.org/debian/pool/main/p/python3.11/python3.11_3.11.2.orig.tar.gz
+sha256_of_python=2411c74bda5bbcfcddaf4531f66d1adc73f247f529aee981b029513aefdbf849
 
 needs mmdebstrap
 inside() {
@@ -38,7 +39,7 @@ if [ ! -e "$tree/complete" ]; then
   rm -rf "${tree:?}"
   packages=libc6-dev,gcc,libstdc++6
   if [ "$suite" = bullseye ]; then
-    packages+=,make,zlib1g-dev,libffi-dev,libssl-dev,libsqlite3-dev,libbz2-dev,liblzma-dev,xz-utils
+    packages+=,make,zlib1g-dev,libffi-dev,libssl-dev,libsqlite3-dev,libbz2-dev,liblzma-dev
   else
     packages+=,python$python_version,libpython$python_version-dev
   fi
@@ -48,8 +49,9 @@ fi
 if [ ! -e "$tree$interpreter" ]; then
   step "1 of 5, Python $python_version from its source"
   mkdir -p "$tree/opt/python"
-  "$python" -c 'import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sys.argv[1]).read())' \
-    "http://deb.debian.org/debian/$source_of_python" | tar -xJ --strip-components 1 -C "$tree/opt/python"
+  "$python" -c 'import sys, urllib.request as u; u.urlretrieve(*sys.argv[1:])' "$source_of_python" "$tree/opt/python.tar.gz"
+  echo "$sha256_of_python  $tree/opt/python.tar.gz" | sha256sum --check --quiet
+  tar -xzf "$tree/opt/python.tar.gz" --strip-components 1 -C "$tree/opt/python"
   chroot "$tree" sh -c 'cd /opt/python && ./configure -q && make -s -j"$(nproc)" && make -s install' \
     >"$tree-python.log" 2>&1 || { tail -5 "$tree-python.log" >&2; exit 1; }
 fi

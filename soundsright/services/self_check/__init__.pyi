@@ -1,4 +1,4 @@
-from .check import GOLDEN, REMEDY, check_machine
+from .check import GOLDEN, check_machine
 from .golden import measured
 
-__all__ = ["GOLDEN", "REMEDY", "check_machine", "measured"]
+__all__ = ["GOLDEN", "check_machine", "measured"]

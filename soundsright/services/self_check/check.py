@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,11 +13,7 @@ from soundsright.services.self_check.golden import Measured, measured
 
 GOLDEN = Path(__file__).with_name("golden.json")
 """The recorded digests and scores. `scripts/same_bytes.py --record` writes them."""
-REMEDY = (
-    "Install the package versions that others use, and on ARM build them from source: CFLAGS=-ffp-contract=off "
-    "CXXFLAGS=-ffp-contract=off pip install --no-binary scipy,soxr,pesq scipy soxr pesq. "
-    "See docs/explanation/same-bytes.md."
-)
+_PAGE = "See docs/explanation/same-bytes.md."
 
 
 def check_machine() -> str:
@@ -34,7 +31,20 @@ def check_machine() -> str:
     if not clips and not scores:
         return f"The {len(recorded['clips'])} golden clips and their scores are those of every validator"
     what = _clips_in_words(clips, found) if clips else f"computes other scores ({', '.join(scores)})"
-    raise UsageError(f"This machine cannot judge: it {what}; {_blamed(found, recorded, scores)}", REMEDY)
+    problem = f"This machine cannot judge: it {what}; {_blamed(found, recorded, scores)}"
+    raise UsageError(problem, remedy_for(platform.machine()))
+
+
+def remedy_for(machine: str) -> str:
+    """The remedy on a machine of that kind.
+
+    >>> remedy_for("x86_64")
+    'Install the package versions that others use. See docs/explanation/same-bytes.md.'
+    """
+    if machine == "aarch64":
+        builds = "it builds pesq, soxr and SciPy's transforms from source"
+        return f"In a checkout, run `make install-arm`: {builds}. {_PAGE}"
+    return f"Install the package versions that others use. {_PAGE}"
 
 
 def recorded_golden() -> Measured:

@@ -43,9 +43,26 @@ def refusal() -> str:
     with pytest.raises(UsageError) as caught:
         check_machine()
     assert caught.value.exit_code == 2
-    assert "--no-binary scipy,soxr,pesq" in caught.value.remedy
+    assert "Install the package versions that others use" in caught.value.remedy
     assert "same-bytes.md" in caught.value.remedy
     return caught.value.problem
+
+
+@pytest.mark.parametrize(("machine", "named"), [("aarch64", True), ("x86_64", False)])
+def test_a_refused_arm_names_a_target_of_the_makefile(
+    machine: str, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import platform
+
+    import soxr
+
+    monkeypatch.setattr(soxr, "resample", nudged(soxr.resample))
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    with pytest.raises(UsageError) as caught:
+        check_machine()
+    assert ("`make install-arm`" in caught.value.remedy) == named
+    makefile = (Path(__file__).parents[3] / "Makefile").read_text(encoding="utf-8")
+    assert "\ninstall-arm:" in makefile
 
 
 def test_this_machine_can_judge() -> None:
