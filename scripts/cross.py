@@ -26,6 +26,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "same_bytes.json"
+MUSL = ROOT / "build" / "libm-musl.so"
+"""musl's mathematical functions, if `scripts/musl_maths.sh` has built them."""
 PARTS = ("wav", "noise", "scores", "measures", "decisions")
 
 Digests = Mapping[str, Mapping[str, Any]]
@@ -91,6 +93,8 @@ def variants() -> tuple[Variant, ...]:
             if present:
                 plain["NPY_DISABLE_CPU_FEATURES"] = " ".join(present)
             found.append(Variant("plain", "NumPy, OpenBLAS and glibc for a processor with SSE only", plain))
+            if MUSL.exists():
+                found.append(Variant("libm-musl", "musl's mathematical functions", {"LD_PRELOAD": str(MUSL)}))
     return tuple(found)
 
 
