@@ -22,7 +22,7 @@ _FLAC_START = b"fLaC" + bytes([0x80, 0, 0, 34])
 _BLOCK_SAMPLES = (4096).to_bytes(2, "big")
 _NO_FRAME_SIZES = bytes(6)
 _SMALLEST = 1.0
-"""libsndfile's number for FLAC's highest level. It costs 10 ms more for a minute of audio: `benchmarks/checking.py`."""
+"""The number of libsndfile for FLAC at its smallest. benchmarks/checking.py measures its time."""
 
 
 def wav_bytes(samples: NDArray[np.int16], sample_rate_hz: int) -> bytes:
