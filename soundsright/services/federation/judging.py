@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from soundsright.core.errors import EntryRefused, HistoryGone, InfrastructureFau
 from soundsright.core.federation import JudgedRow, StatedMaterial, rounded_means, row_order
 from soundsright.core.profiles import Profile
 from soundsright.core.results import Evaluation, Refusal
-from soundsright.core.submission import Reveal
+from soundsright.core.submission import Commitment, CommitmentKind, Reveal
+from soundsright.core.system_commitments import is_entry_commitment
 from soundsright.services.federation import federation_steps
 from soundsright.services.federation.context import SamplerContext
 from soundsright.services.federation.doc_rules import with_doc_rules
@@ -37,6 +38,7 @@ from soundsright.services.rounds import (
     seed_hash,
     steps,
 )
+from soundsright.services.validator import PinnedChain
 
 AnswerLine = Mapping[str, Any]
 """An answer as metadata has it: `clip`, and `sha256` of its WAV file or the code of its `failure`."""
@@ -98,7 +100,7 @@ def judged_task(context: SamplerContext, task: int) -> JudgedTask:
     round_context = begun_task(context, task, settings)
     block_hash = seed_hash(round_context)
     stated = round_context.step(federation_steps.MATERIAL, lambda: _material(round_context)).stated
-    reveals = _reveals(context, round_context)
+    reveals, round_context = _with_reveals(context, round_context)
     judged = judged_entries(round_context, reveals, set_hash(block_hash, task))
     floors = settings.floors()
     unprocessed = {c: means_of(e, settings.metrics, floors) for c, e in judged.evaluated.unprocessed.items()}
@@ -123,13 +125,31 @@ def judged_task(context: SamplerContext, task: int) -> JudgedTask:
     )
 
 
-def _reveals(context: SamplerContext, round_context: RoundContext) -> Mapping[str, Reveal | EntryRefused]:
-    """The reveals of the commitments when entries closed. Nobody is asked once the entries are recorded."""
+def _with_reveals(
+    context: SamplerContext, round_context: RoundContext
+) -> tuple[Mapping[str, Reveal | EntryRefused], RoundContext]:
+    """The reveals of the commitments when entries closed. Nobody is asked once the entries are recorded.
+
+    Entries whose text is on the chain become digests in the context, because screening compares digests.
+    """
     if steps.read(context.state, round_context.round_id, steps.ENTRIES) is not None:
-        return {}
+        return {}, round_context
     closed = context.chain.snapshot(round_context.plan.round.entries_close_block)
     reveals = context.reveals(closed)
-    return reveals if context.rules.profile is Profile.SOUNDSRIGHT else with_doc_rules(reveals, closed.commitments)
+    if context.organiser.commitment is not CommitmentKind.DIGEST:
+        entries = (c for c in closed.commitments if is_entry_commitment(c.digest))
+        pinned = PinnedChain(context.chain, closed)
+        pinned.replace_entries(tuple(_as_digest(each, reveals.get(each.hotkey)) for each in entries))
+        round_context = replace(round_context, chain=pinned)
+    if context.rules.profile is not Profile.SOUNDSRIGHT:
+        reveals = with_doc_rules(reveals, closed.commitments)
+    return reveals, round_context
+
+
+def _as_digest(commitment: Commitment, reveal: Reveal | EntryRefused | None) -> Commitment:
+    if not isinstance(reveal, Reveal):
+        return commitment
+    return replace(commitment, digest=reveal.digest(commitment.hotkey))
 
 
 def _material(context: RoundContext) -> MaterialStep:

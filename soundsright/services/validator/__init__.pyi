@@ -1,6 +1,6 @@
 from .api import validator_app
 from .attempt import Attempt
-from .chain import check_account
+from .chain import PinnedChain, check_account
 from .exchange import RevealExchange
 from .gossip import RevealsRequest, SharedReveals
 from .lease import Leases, in_use, living_holder, sole_process
@@ -19,6 +19,7 @@ __all__ = [
     "Payees",
     "PayingService",
     "PaymentContext",
+    "PinnedChain",
     "RevealCollector",
     "RevealExchange",
     "RevealsRequest",

@@ -11,7 +11,7 @@ import pytest
 from soundsright.core.errors import BucketUnavailable, EngineUnavailable, ModelCrashed, UsageError
 from soundsright.core.profiles import Profile
 from soundsright.core.sources import ModelRef
-from soundsright.core.submission import FetchedModel
+from soundsright.core.submission import CommitmentKind, FetchedModel, Reveal
 from soundsright.services.federation.sampler import sole_sampler
 from soundsright.services.rounds import Cancelled
 from soundsright.testing import Behaviour, FakeSandbox, MemoryState, VirtualClock
@@ -38,6 +38,17 @@ def test_the_validator_whose_turn_it_is_publishes_a_verdict_on_every_admitted_mi
     assert verdict.rules == federation.settings().rules_digest
     assert federation.allowlist is not None
     assert verdict.allowlist == federation.allowlist.digest
+
+
+def test_entries_whose_text_is_on_the_chain_are_admitted(federation: Federation) -> None:
+    federation.organiser = replace(federation.organiser, commitment=CommitmentKind.PLAIN)
+    for hotkey, reveal in federation.reveals.items():
+        assert isinstance(reveal, Reveal)
+        federation.chain.publish(hotkey, reveal.text(hotkey))
+    federation.reach(61)
+    validator = federation.validator("v0")
+    validator.tick()
+    assert [row.hotkey for row in validator.verdict(3).rows] == ["alice", "bob"]
 
 
 def test_the_verdict_states_its_recordings_and_which_of_them_are_public(federation: Federation) -> None:
