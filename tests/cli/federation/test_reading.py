@@ -86,6 +86,7 @@ def publish(net: Net, task: int) -> Path:
         {"DENOISING_16000HZ": sha("set")},
         {"DENOISING_16000HZ": dict.fromkeys(METRICS, 0.25)},
         (row,),
+        previous=sha("a verdict long ago"),
         material=StatedMaterial(sha("corpus")),
     )
     key = verdict_key(task, ONE.address)
