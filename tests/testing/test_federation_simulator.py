@@ -6,8 +6,7 @@ from collections import Counter
 
 import pytest
 
-from soundsright.testing.simulation import FederationRule, Violation, simulate_federation
-from soundsright.testing.simulation.federation_views import Lie
+from soundsright.testing.simulation import FederationRule, Lie, Violation, simulate_federation
 
 FAULTS = {
     "late blocks",
@@ -47,6 +46,15 @@ def test_own_reads_disagree_where_views_do_not() -> None:
     epochs = {rule: simulate_federation(1, epochs=60, rule=rule).disagreements for rule in FederationRule}
     assert epochs[FederationRule.OWN] > 5
     assert epochs[FederationRule.STATED] == 0
+
+
+def test_views_that_are_withheld_stop_nobody_once_a_majority_must_have_read_them() -> None:
+    def stopped(rule: FederationRule) -> int:
+        result = simulate_federation(4, epochs=60, rule=rule, lies=[Lie.WITHHELD])
+        return sum(epoch.holding == epoch.honest for epoch in result.epochs)
+
+    assert stopped(FederationRule.VIEWS) > 10
+    assert stopped(FederationRule.STATED) < 5
 
 
 def test_a_seed_replays_exactly() -> None:

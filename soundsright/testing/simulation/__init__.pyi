@@ -7,6 +7,7 @@ from .federation_simulator import (
     SimulatedFederation,
     simulate_federation,
 )
+from .federation_views import Lie
 from .image_simulator import IMAGE_INVARIANTS, ImagePeriod, SimulatedImages, reversed_order, simulate_images
 from .image_world import (
     BURNS,
@@ -45,6 +46,7 @@ __all__ = [
     "ImagePeriod",
     "ImageValidator",
     "ImitatedImages",
+    "Lie",
     "Simulated",
     "SimulatedFederation",
     "SimulatedImages",

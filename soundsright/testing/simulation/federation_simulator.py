@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -36,7 +36,7 @@ from soundsright.testing.simulation.federation_reading import (
     ViewReads,
     rules_of,
 )
-from soundsright.testing.simulation.federation_views import Statements, ViewWriter, in_time
+from soundsright.testing.simulation.federation_views import Lie, Statements, ViewWriter, in_time
 from soundsright.testing.simulation.federation_world import FederationWorld, Paper
 from soundsright.testing.simulation.invariants import Violation
 
@@ -114,18 +114,20 @@ def simulate_federation(
     rule: FederationRule = FederationRule.STATED,
     unreachable: float = UNREACHABLE,
     faults: bool = True,
+    lies: Sequence[Lie] = tuple(Lie),
     plant_mistake: bool = False,
     tick: Tick = lambda: None,
 ) -> SimulatedFederation:
     """Simulate a federation and check the invariants after each epoch. `tick` is called after each, too.
 
-    `unreachable` is the part of reads that fail because a bucket is away. Without `faults` nothing else fails, and
+    `unreachable` is the part of reads that fail because a bucket is away, `lies` are those of the lying validator.
+    Without `faults` nothing else fails, and
     all validators are honest. With `plant_mistake`, a validator counts what it has read itself, not the views.
 
     Raises:
         Violation: an invariant does not hold.
     """
-    federation = _Federation(seed, rule, unreachable, faults=faults, plant_mistake=plant_mistake)
+    federation = _Federation(seed, rule, unreachable, lies, faults=faults, plant_mistake=plant_mistake)
     for _ in range(epochs):
         federation.play_epoch()
         tick()
@@ -136,7 +138,14 @@ class _Federation:
     """The federation, and what has happened in it."""
 
     def __init__(
-        self, seed: int, rule: FederationRule, unreachable: float, *, faults: bool, plant_mistake: bool
+        self,
+        seed: int,
+        rule: FederationRule,
+        unreachable: float,
+        lies: Sequence[Lie],
+        *,
+        faults: bool,
+        plant_mistake: bool,
     ) -> None:
         self._seed, self._rule = seed, rule
         # Each part has its own chance, so all rules meet the same miners, links and faults.
@@ -147,7 +156,7 @@ class _Federation:
         self._links = Links(count, unreachable, draws[2])
         self._faults = FaultDraw(count, self._world.slow, self._links, draws[3]) if faults else None
         digest = self._rules.digest_with(RULESET, PUBLISHED)
-        self._writer = ViewWriter(self._world, digest, draws[4])
+        self._writer = ViewWriter(self._world, digest, draws[4], lies)
         self._statements = Statements(self._world, draws[5])
         self._views_before: Mapping[int, Paper] = {}
         self._stated: str | None = None

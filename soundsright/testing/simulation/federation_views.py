@@ -35,8 +35,10 @@ class Lie(StrEnum):
 class ViewWriter:
     """Writes the views of all validators, epoch by epoch. `lies` counts the lies."""
 
-    def __init__(self, world: FederationWorld, rules_digest: str, rng: np.random.Generator) -> None:
-        self._world, self._rules_digest, self._rng = world, rules_digest, rng
+    def __init__(
+        self, world: FederationWorld, rules_digest: str, rng: np.random.Generator, lies: Sequence[Lie]
+    ) -> None:
+        self._world, self._rules_digest, self._rng, self._possible = world, rules_digest, rng, lies
         self._allowlist = allowlist_digest(world.validators, world.rules.interval_blocks)
         self._common: Listed = {}
         self._first: dict[tuple[int, int, int], str] = {}
@@ -61,7 +63,7 @@ class ViewWriter:
         everybody = shown = world.buckets.everybody
         verdicts, proofs = self._listed(epoch_block, validator)
         if validator == world.liar:
-            lie = list(Lie)[int(rng.integers(len(Lie)))]
+            lie = self._possible[int(rng.integers(len(self._possible)))]
             self.lies[lie] += 1
             if lie is Lie.SILENT:
                 return None
