@@ -6,11 +6,15 @@ import pytest
 
 from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitment_in
 from soundsright.core.federation_commitments import (
+    UNKNOWN_WINNER,
     AllowlistCommitment,
     ViewCommitment,
     allowlist_commitment_in,
     beside_view,
+    validators_bits,
+    validators_in,
     view_commitment_in,
+    winner_mark,
 )
 from soundsright.core.round_commitment import RoundCommitment, keeps, reason_to_leave, round_commitment_in
 from soundsright.core.system_commitments import is_entry_commitment
@@ -40,6 +44,25 @@ def test_a_round_and_a_corpus_may_take_the_place_of_a_view_and_keep_the_other(be
     assert keeps(text, CORPUS) == keeps(beside, CORPUS)
 
 
+@pytest.mark.parametrize("beside", OTHERS)
+def test_a_text_also_has_the_views_that_were_read_and_the_winners(beside: str) -> None:
+    many = [f"validator{number:03}" for number in range(256)]
+    winners = tuple(winner_mark(str(number), "5" * 48) for number in range(3))
+    stated = ViewCommitment(123_300, SHA, beside, validators_bits(many, many), (*winners, UNKNOWN_WINNER))
+    assert view_commitment_in(stated.text) == stated
+    assert beside_view(stated.text) == beside
+    assert not is_entry_commitment(stated.text)
+    assert len(stated.text) <= 512, "Bittensor stores no longer text"
+
+
+def test_the_validators_of_a_list_are_bits_in_its_sorted_order() -> None:
+    validators = ["e", "d", "c", "b", "a"]
+    assert validators_bits({"a", "e"}, validators) == "11"
+    assert validators_bits(set(), validators) == "00"
+    assert validators_in("11", validators) == {"a", "e"}
+    assert validators_in("f0", validators) == {"e"}
+
+
 def test_an_allowlist_beside_a_view_stays() -> None:
     text = ViewCommitment(180, SHA, AllowlistCommitment(SHA).text).text
     assert "belongs to another system" in reason_to_leave(text, round_id="r2")
@@ -62,6 +85,12 @@ def test_an_entry_beside_a_view_stays() -> None:
         f"soundsright:view:180:{SHA} ",
         f"soundsright:view:180:{SHA}\n",
         f"leoma:view:180:{SHA}",
+        f"soundsright:view:180:{SHA}:5",
+        f"soundsright:view:180:{SHA}:5:",
+        f"soundsright:view:180:{SHA}::-",
+        f"soundsright:view:180:{SHA}:g:-",
+        f"soundsright:view:180:{SHA}:5:{'0' * 15}",
+        f"soundsright:view:180:{SHA}:5:{'.'.join('-' * 17)}",
         f"{ViewCommitment(180, SHA).text} {ViewCommitment(360, SHA).text}",
     ],
 )
@@ -86,6 +115,8 @@ def test_what_is_no_commitment_cannot_be_made() -> None:
         lambda: ViewCommitment(-1, SHA),
         lambda: ViewCommitment(180, "ab"),
         lambda: ViewCommitment(180, SHA, ViewCommitment(180, SHA).text),
+        lambda: ViewCommitment(180, SHA, read="5"),
+        lambda: ViewCommitment(180, SHA, winners=("-",)),
         lambda: AllowlistCommitment(SHA, "other"),
         lambda: AllowlistCommitment("ab"),
     ):

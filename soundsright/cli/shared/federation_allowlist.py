@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundsright.core.errors import ChainUnavailable, UsageError, printable
 from soundsright.core.federation import MAX_VALIDATORS, allowlist_json
-from soundsright.core.federation_commitments import ViewCommitment, beside_view, view_commitment_in
+from soundsright.core.federation_commitments import beside_view, view_commitment_in
 from soundsright.core.ss58 import is_address
 from soundsright.core.strict_json import NotStrictJson, strict_json
 from soundsright.core.text_files import text_of_file
@@ -140,7 +140,7 @@ def _commit(chain: LiveChain, owner: str, wanted: str) -> None:
     if beside_view(present) == wanted:
         return
     view = view_commitment_in(present)
-    text = wanted if view is None else ViewCommitment(view.epoch_block, view.sha256, wanted).text
+    text = wanted if view is None else replace(view, beside=wanted).text
     result = chain.publish(owner, text)
     if result.unknown or (not result.ok and result.retryable):
         raise ChainUnavailable(

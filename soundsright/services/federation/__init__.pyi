@@ -39,7 +39,7 @@ from .verdict import (
     verdict_facts,
 )
 from .verdict_reader import Equivocation, Found, ReadVerdict, Refused, VerdictReader
-from .view_commitments import commit_view, committed_views
+from .view_commitments import commit_view, committed_views, view_commitments
 from .view_publishing import ViewPublisher
 from .view_reader import ViewReader
 from .views import (
@@ -142,6 +142,7 @@ __all__ = [
     "task_facts_of",
     "verdict_facts",
     "verdict_key",
+    "view_commitments",
     "view_digest",
     "view_facts",
     "view_key",

@@ -24,6 +24,17 @@ def committed_views(
 ) -> Mapping[str, str | None]:
     """By validator, the digest of the view that it committed to last in the blocks from one to the other; or None.
 
+    Raises as `view_commitments`.
+    """
+    found = view_commitments(chain, validators, epoch_block, until_block)
+    return {hotkey: None if view is None else view.sha256 for hotkey, view in found.items()}
+
+
+def view_commitments(
+    chain: LiveChain, validators: Iterable[str], epoch_block: int, until_block: int
+) -> Mapping[str, ViewCommitment | None]:
+    """By validator, its last commitment to a view of the epoch in the blocks from one to the other; or None.
+
     Raises:
         ChainUnavailable: the chain does not answer, `until_block` is not final yet, or the chain no longer knows
             the state of that time.
@@ -34,7 +45,7 @@ def committed_views(
     return {hotkey: _view_of(looks, hotkey, epoch_block, until_block) for hotkey in validators}
 
 
-def _view_of(looks: _Looks, hotkey: str, epoch_block: int, until_block: int) -> str | None:
+def _view_of(looks: _Looks, hotkey: str, epoch_block: int, until_block: int) -> ViewCommitment | None:
     block = until_block
     for _ in range(MAX_LATER + 1):
         committed = looks.at(block).get(hotkey)
@@ -42,7 +53,7 @@ def _view_of(looks: _Looks, hotkey: str, epoch_block: int, until_block: int) -> 
             return None
         view = view_commitment_in(committed.digest)
         if view is not None and view.epoch_block == epoch_block:
-            return view.sha256
+            return view
         block = committed.block - 1
         if block < epoch_block:
             return None
@@ -62,8 +73,12 @@ class _Looks:
         return self._by_block[block]
 
 
-def commit_view(chain: LiveChain, hotkey: str, epoch_block: int, sha256: str) -> TxResult:
+def commit_view(
+    chain: LiveChain, hotkey: str, epoch_block: int, sha256: str, read: str = "", winners: tuple[str, ...] = ()
+) -> TxResult:
     """Commit to the own view, and keep what the hotkey is committed to otherwise. A repeat writes nothing.
+
+    `read` and `winners` are what else it states: the views that it has read, and the marks of its winners.
 
     Raises:
         ChainUnavailable: the chain does not answer.
@@ -74,5 +89,5 @@ def commit_view(chain: LiveChain, hotkey: str, epoch_block: int, sha256: str) ->
         return TxResult(
             False, "has_entry", "This hotkey has an entry on the chain. Use another hotkey for the federation"
         )
-    wanted = ViewCommitment(epoch_block, sha256, beside).text
+    wanted = ViewCommitment(epoch_block, sha256, beside, read, winners).text
     return TxResult(True) if present == wanted else chain.publish(hotkey, wanted)

@@ -12,10 +12,16 @@ from soundsright.adapters.chains import LocalChain
 from soundsright.adapters.chains.bittensor import BittensorChain
 from soundsright.core.corpus_commitment import CorpusCommitment, corpus_commitment_in
 from soundsright.core.errors import ChainUnavailable
-from soundsright.core.federation_commitments import AllowlistCommitment, ViewCommitment, allowlist_commitment_in
+from soundsright.core.federation_commitments import (
+    UNKNOWN_WINNER,
+    AllowlistCommitment,
+    ViewCommitment,
+    allowlist_commitment_in,
+    winner_mark,
+)
 from soundsright.core.ports import LiveChain
 from soundsright.core.round_commitment import RoundCommitment
-from soundsright.services.federation import commit_view, committed_views
+from soundsright.services.federation import commit_view, committed_views, view_commitments
 from soundsright.services.federation.view_commitments import MAX_LATER
 from soundsright.testing.fakechain.http import client, served_chain
 from soundsright.testing.fakechain.ledger import Ledger
@@ -114,6 +120,17 @@ def test_the_view_that_was_committed_last_in_time_counts_for_all(bench: Bench) -
     bench.commit(0, ViewCommitment(epoch, sha("too late")).text)
     assert found(bench, epoch, until)[0] == sha("second")
     assert found(bench, epoch, until)[0] == sha("second"), "whenever it is asked"
+
+
+def test_the_views_that_were_read_and_the_winners_stand_beside_the_view(bench: Bench) -> None:
+    epoch = bench.chain.head().number
+    bench.commit(0, CORPUS.text)
+    marks = (winner_mark("DENOISING_16000HZ", "a"), UNKNOWN_WINNER)
+    assert commit_view(bench.chains[0], ADDRESSES[0], epoch, sha(0), "5", marks).ok
+    bench.advance(2)
+    stated = view_commitments(bench.chain, ADDRESSES, epoch, bench.chain.finalized().number)
+    assert stated[ADDRESSES[0]] == ViewCommitment(epoch, sha(0), CORPUS.text, "5", marks)
+    assert found(bench, epoch, bench.chain.finalized().number) == [sha(0), None, None]
 
 
 def test_a_repeated_commitment_writes_nothing(bench: Bench) -> None:
