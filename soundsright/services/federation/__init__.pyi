@@ -39,7 +39,7 @@ from .verdict import (
     verdict_facts,
 )
 from .verdict_reader import Equivocation, Found, ReadVerdict, Refused, VerdictReader
-from .view_commitments import commit_view, committed_views, view_commitments
+from .view_commitments import commit_view, commitments_to_views, committed_views
 from .view_publishing import ViewPublisher
 from .view_reader import ViewReader
 from .views import (
@@ -116,6 +116,7 @@ __all__ = [
     "check_verdict",
     "check_view",
     "commit_view",
+    "commitments_to_views",
     "committed_views",
     "create_once",
     "drawn_sets",
@@ -142,7 +143,6 @@ __all__ = [
     "task_facts_of",
     "verdict_facts",
     "verdict_key",
-    "view_commitments",
     "view_digest",
     "view_facts",
     "view_key",

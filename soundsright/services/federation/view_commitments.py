@@ -24,13 +24,13 @@ def committed_views(
 ) -> Mapping[str, str | None]:
     """By validator, the digest of the view that it committed to last in the blocks from one to the other; or None.
 
-    Raises as `view_commitments`.
+    Raises as `commitments_to_views`.
     """
-    found = view_commitments(chain, validators, epoch_block, until_block)
+    found = commitments_to_views(chain, validators, epoch_block, until_block)
     return {hotkey: None if view is None else view.sha256 for hotkey, view in found.items()}
 
 
-def view_commitments(
+def commitments_to_views(
     chain: LiveChain, validators: Iterable[str], epoch_block: int, until_block: int
 ) -> Mapping[str, ViewCommitment | None]:
     """By validator, its last commitment to a view of the epoch in the blocks from one to the other; or None.

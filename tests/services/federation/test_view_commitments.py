@@ -21,7 +21,7 @@ from soundsright.core.federation_commitments import (
 )
 from soundsright.core.ports import LiveChain
 from soundsright.core.round_commitment import RoundCommitment
-from soundsright.services.federation import commit_view, committed_views, view_commitments
+from soundsright.services.federation import commit_view, commitments_to_views, committed_views
 from soundsright.services.federation.view_commitments import MAX_LATER
 from soundsright.testing.fakechain.http import client, served_chain
 from soundsright.testing.fakechain.ledger import Ledger
@@ -128,7 +128,7 @@ def test_the_views_that_were_read_and_the_winners_stand_beside_the_view(bench: B
     marks = (winner_mark("DENOISING_16000HZ", "a"), UNKNOWN_WINNER)
     assert commit_view(bench.chains[0], ADDRESSES[0], epoch, sha(0), "5", marks).ok
     bench.advance(2)
-    stated = view_commitments(bench.chain, ADDRESSES, epoch, bench.chain.finalized().number)
+    stated = commitments_to_views(bench.chain, ADDRESSES, epoch, bench.chain.finalized().number)
     assert stated[ADDRESSES[0]] == ViewCommitment(epoch, sha(0), CORPUS.text, "5", marks)
     assert found(bench, epoch, bench.chain.finalized().number) == [sha(0), None, None]
 
