@@ -8,9 +8,9 @@ buckets are unreadable.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from soundsright.core.errors import InfrastructureFault, RequestRefused, SoundsRightError
+from soundsright.core.errors import InfrastructureFault, RequestRefused
 from soundsright.core.federation import Verdict, View
 from soundsright.core.profiles import Profile
 from soundsright.ranking import (
@@ -23,12 +23,13 @@ from soundsright.ranking import (
     window,
 )
 from soundsright.services.federation.bucket_reader import ObjectOf
+from soundsright.services.federation.epoch_views import listed, read_views
 from soundsright.services.federation.mirror import Sought
 from soundsright.services.federation.object_keys import verdict_key
-from soundsright.services.federation.own_view import listed, read_epoch, unread_validators
+from soundsright.services.federation.own_view import read_epoch, unread_validators
+from soundsright.services.federation.stated import Stated, hotkeys_of
 from soundsright.services.federation.table_making import canonical_verdicts
 from soundsright.services.federation.verdict import MAX_VERDICT_BYTES
-from soundsright.services.federation.view_commitments import committed_views
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
 from soundsright.services.federation.winners import EpochWinners, payable
 
@@ -38,9 +39,10 @@ _log = logging.getLogger(__name__)
 class Deciding:
     """Decides epochs, and records their winners. Use one thread."""
 
-    def __init__(self, context: WeightsContext, memory: FederationMemory) -> None:
+    def __init__(self, context: WeightsContext, memory: FederationMemory, stated: Stated) -> None:
         self._context = context
         self._memory = memory
+        self._stated = stated
 
     def decide(self, epoch: int, finalized: int) -> EpochWinners:
         """The winners of an epoch. A decision that is recorded stays.
@@ -62,29 +64,18 @@ class Deciding:
 
     def _by_views(self, epoch: int) -> EpochWinners:
         context, memory, rules = self._context, self._memory, self._context.rules
-        allowlist = listed(memory, epoch)
-        committed = committed_views(context.chain, allowlist.validators, epoch, epoch + rules.half_epoch)
-        views = memory.views.read(committed, memory.epoch_facts(epoch, allowlist))
-        usable = {hotkey: view for hotkey, view in views.items() if isinstance(view, View)}
-        self._serve(digest for hotkey, digest in committed.items() if hotkey in usable and digest is not None)
-        memory.proofs.prove(memory.contradictions.equivocations(usable))
-        memory.proofs.learn(usable)
-        result = settle(rules, context.rules_digest, allowlist.validators, epoch, views)
+        read = read_views(context, memory, epoch)
+        usable, counting = read.usable, self._stated.attested(epoch)
+        views = {hotkey: view if hotkey in counting else None for hotkey, view in read.views.items()}
+        result = settle(rules, context.rules_digest, read.validators, epoch, views)
         if isinstance(result, Undecided):
             raise _undecided(result)
         if not result.window:
             raise InfrastructureFault(f"No task counts yet in epoch {epoch}", "The last weights stay.")
-        return self._decided(epoch, self._settled(result, usable), result.incumbents)
-
-    def _serve(self, views: Iterable[str]) -> None:
-        """Serve copies of the views that were read, for validators that cannot read their authors' buckets.
-
-        The own bucket is not needed to decide, so its failure is only told.
-        """
-        try:
-            self._memory.mirror.serve(views)
-        except SoundsRightError as error:
-            _log.warning("views are not served: %s", error, extra={"action": "views_not_served"})
+        verdicts = self._settled(result, usable)
+        hotkeys = {row.hotkey for verdict in verdicts for row in verdict.rows}
+        incumbents = hotkeys_of(self._stated.marks(epoch + rules.epoch_blocks), hotkeys)
+        return self._decided(epoch, verdicts, incumbents)
 
     def _settled(self, result: Settled, views: Mapping[str, View]) -> list[Verdict]:
         """The verdicts of the window. Those that are not here are fetched from whoever lists them.

@@ -6,10 +6,12 @@ import logging
 
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.federation import View
-from soundsright.core.federation_commitments import view_commitment_in
+from soundsright.core.federation_commitments import UNKNOWN_WINNER, validators_bits, view_commitment_in
 from soundsright.core.ports import Account
-from soundsright.services.federation.allowlist import Allowlist, NoAllowlist
+from soundsright.services.federation.allowlist import Allowlist
 from soundsright.services.federation.bucket_reader import Unknown
+from soundsright.services.federation.epoch_views import listed, read_views
+from soundsright.services.federation.stated import RecordedPaid, marks_of
 from soundsright.services.federation.verdict_reader import Found, ReadVerdict
 from soundsright.services.federation.view_publishing import ViewPublisher
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
@@ -59,7 +61,8 @@ class OwnView:
             return
         until = epoch + context.rules.half_epoch
         view = self._publisher.own_view(epoch) or self._made(epoch, finalized, allowlist)
-        result = self._publisher.publish(view, until)
+        read = self._read(epoch - context.rules.epoch_blocks, finalized)
+        result = self._publisher.publish(view, until, read, self._winners(epoch))
         if result.code == "too_late":
             self._done = epoch
             return
@@ -74,6 +77,36 @@ class OwnView:
         self._done = epoch
         _log.info("the view of an epoch is committed", extra={"action": "view_committed", "epoch": epoch})
 
+    def _read(self, before: int, finalized: int) -> str:
+        """Whose views of the epoch before were read and mirrored, as the commitment has it.
+
+        Raises:
+            InfrastructureFault: one cannot be read yet, and there is time to read it again; or something fails.
+        """
+        context = self._context
+        if before < 0:
+            return "0"
+        try:
+            found = read_views(context, self._memory, before)
+        except InfrastructureFault:
+            if self._has_time(before + context.rules.epoch_blocks, finalized):
+                raise
+            return "0"
+        if found.unread and self._has_time(before + context.rules.epoch_blocks, finalized):
+            raise InfrastructureFault(f"The view of {found.unread[0]} cannot be read", "It is read again.")
+        return validators_bits(found.usable.keys(), found.validators)
+
+    def _has_time(self, epoch: int, finalized: int) -> bool:
+        return finalized < epoch + self._context.rules.epoch_blocks // 4
+
+    def _winners(self, epoch: int) -> tuple[str, ...]:
+        """The marks of the winners that this validator decided last, or else of those that it pays."""
+        rules = self._context.rules
+        decided = self._memory.winners.of_epoch(epoch - 2 * rules.epoch_blocks)
+        paid = RecordedPaid(self._context.records).last()
+        marks = marks_of(decided.winners) if decided is not None else {} if paid is None else paid.marks
+        return tuple(marks.get(competition, UNKNOWN_WINNER) for competition in sorted(rules.competitions))
+
     def _is_committed(self, epoch: int) -> bool:
         texts = (each.digest for each in self._context.chain.commitments() if each.hotkey == self._own)
         return any(view is not None and view.epoch_block == epoch for view in map(view_commitment_in, texts))
@@ -82,7 +115,7 @@ class OwnView:
         context, memory = self._context, self._memory
         results = read_epoch(memory, epoch, finalized)
         unread = unread_validators(results)
-        if unread and finalized < epoch + context.rules.epoch_blocks // 4:
+        if unread and self._has_time(epoch, finalized):
             raise InfrastructureFault(f"The bucket of {unread[0]} cannot be read", "It is read again.")
         verdicts: dict[int, dict[str, str]] = {}
         for (task, validator), result in sorted(results.items()):
@@ -100,18 +133,6 @@ class OwnView:
             memory.proofs.within(facts.tasks),
             {name: hotkey for name, hotkey in incumbents.items() if name in context.rules.competitions},
         )
-
-
-def listed(memory: FederationMemory, epoch: int) -> Allowlist:
-    """The list of validators as of an epoch's block.
-
-    Raises:
-        InfrastructureFault: there is none, or it cannot be read. Then the last weights stay.
-    """
-    found = memory.lists.as_of(epoch)
-    if isinstance(found, NoAllowlist):
-        raise InfrastructureFault(found.sentence.rstrip("."), "Until then the last weights stay.")
-    return found
 
 
 def read_epoch(memory: FederationMemory, epoch: int, finalized: int) -> dict[tuple[int, str], ReadVerdict]:

@@ -21,7 +21,8 @@ from soundsright.ranking import (
 )
 from soundsright.services.federation.allowlist import Allowlist
 from soundsright.services.federation.bucket_reader import Absent, Unknown
-from soundsright.services.federation.own_view import listed, read_epoch
+from soundsright.services.federation.epoch_views import listed
+from soundsright.services.federation.own_view import read_epoch
 from soundsright.services.federation.verdict import TaskFacts
 from soundsright.services.federation.verdict_reader import Found, ReadVerdict, Refused
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext

@@ -56,8 +56,10 @@ class ViewPublisher:
         digest = self._recorded(epoch_block)
         return None if digest is None else open_view(self._raw(digest), valid_signature=self._valid_signature).view
 
-    def publish(self, view: View, until_block: int) -> TxResult:
+    def publish(self, view: View, until_block: int, read: str = "", winners: tuple[str, ...] = ()) -> TxResult:
         """Publish a view, and commit to it if the chain has not come to `until_block` yet.
+
+        `read` and `winners` are what else the commitment states: whose views were read, and marks of winners.
 
         If another view was signed for the epoch before, that one is published. A repeat changes nothing.
 
@@ -79,7 +81,7 @@ class ViewPublisher:
         create_once(self._own, key, raw, partial(self._is_same, digest))
         if self._chain.head().number >= until_block:
             return TxResult(False, "too_late", f"Block {until_block} is over, and with it the time for views")
-        return commit_view(self._chain, self._account.address, view.epoch_block, digest)
+        return commit_view(self._chain, self._account.address, view.epoch_block, digest, read, winners)
 
     def _recorded(self, epoch_block: int) -> str | None:
         record = self._records.latest(VIEWS, str(epoch_block))

@@ -17,7 +17,9 @@ from soundsright.core.ports import Neuron
 from soundsright.core.profiles import Profile
 from soundsright.ranking import epoch_block, winners_shares
 from soundsright.services.federation.deciding import Deciding
+from soundsright.services.federation.epoch_views import read_views
 from soundsright.services.federation.own_view import OwnView
+from soundsright.services.federation.stated import PaidWinners, RecordedPaid, Stated, payees_of_marks
 from soundsright.services.federation.table_making import reading_of, table_of
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
 from soundsright.services.federation.winners import EpochWinners, RecordedWinners
@@ -33,7 +35,7 @@ CLOSE_S = 1.0
 TABLE = "federation-table"
 """The folder of the table for pages, in that of the service."""
 
-_VIEW, _WINNERS = "federation.view", "federation.winners"
+_VIEW, _PAID, _WINNERS = "federation.view", "federation.paid", "federation.winners"
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +43,8 @@ _log = logging.getLogger(__name__)
 class FederationSubsystem:
     """A `Subsystem` of a validator, named `federation`. Use one thread.
 
-    `/readyz` shows as `federation.view` why the own view is not published, and as `federation.winners` why the last
-    epoch is not decided.
+    `/readyz` shows as `federation.view` why the own view is not published, as `federation.paid` why it is unknown
+    whom to pay, and as `federation.winners` why an epoch is not decided.
     """
 
     name = FEDERATION
@@ -54,7 +56,8 @@ class FederationSubsystem:
         self._work = _EpochWork(context)
         self._retry = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
         self._attempt: Attempt[bool] | None = None
-        self._paid: EpochWinners | None = None
+        self._paid: EpochWinners | PaidWinners | None = None
+        self._stated = RecordedPaid(context.records)
         self._payees: Mapping[str, float] | None = None
 
     def tick(self, finalized: int, neurons: Sequence[Neuron]) -> None:
@@ -65,15 +68,16 @@ class FederationSubsystem:
             UsageError: the record of the last winners is damaged.
         """
         self._tend(finalized)
-        epoch = decidable_epoch(finalized, self._context.rules)
+        epoch = stated_epoch(finalized, self._context.rules)
         if epoch is not None and (self._paid is None or self._paid.epoch_block != epoch):
-            self._paid = self._winners.of_epoch(epoch)
+            is_stated = self._context.rules.profile is Profile.SOUNDSRIGHT
+            self._paid = self._stated.last() if is_stated else self._winners.of_epoch(epoch)
         self._payees = None
         if self._paid is not None and self._paid.epoch_block == epoch:
             self._payees = payees_of(self._paid, self._context.rules, {neuron.hotkey for neuron in neurons})
 
     def payees(self) -> Mapping[str, float] | None:
-        """The winners with their parts, or nobody. None while the last epoch is not decided here."""
+        """The winners with their parts, or nobody. None while those of the last epoch are not known here."""
         return self._payees
 
     def settle(self, timeout_s: float) -> bool:
@@ -98,7 +102,7 @@ class FederationSubsystem:
                 is_done = False
             self._attempt = None
             self._retry.succeeded() if is_done else self._retry.failed(now_s)
-            for name in (_VIEW, _WINNERS):
+            for name in (_VIEW, _PAID, _WINNERS):
                 self._health.problem(name, self._work.problems.get(name))
         if self._attempt is None and self._retry.is_due(now_s) and self._work.is_due(finalized):
             self._attempt = Attempt(FEDERATION, lambda: self._work.run(finalized))
@@ -111,7 +115,7 @@ class _EpochWork:
         self._context = context
         self._memory: FederationMemory | None = None
         self._view: OwnView | None = None
-        self._decided = -1
+        self._decided = self._paid = self._collected = -1
         self._stopped = threading.Event()
         self.problems: Mapping[str, str] = {}
 
@@ -122,7 +126,16 @@ class _EpochWork:
         """Whether a view or a decision is missing in this block. Do not call it while `run` runs."""
         rules = self._context.rules
         is_undecided = decidable_epoch(finalized, rules) not in (None, self._decided)
-        return is_undecided or self._lacks_view(finalized)
+        return is_undecided or self._lacks_views(finalized) or self._lacks_view(finalized)
+
+    def _lacks_views(self, finalized: int) -> bool:
+        """Whether statements of the present epoch are on the chain, and those views or winners are not read yet."""
+        rules = self._context.rules
+        if rules.profile is not Profile.SOUNDSRIGHT:
+            return False
+        return stated_epoch(finalized, rules) not in (None, self._paid) or (
+            stated_epoch(finalized, rules) not in (None, self._collected)
+        )
 
     def _lacks_view(self, finalized: int) -> bool:
         rules = self._context.rules
@@ -146,17 +159,39 @@ class _EpochWork:
             except SoundsRightError as error:
                 problems[name] = str(error)
 
-        epoch = decidable_epoch(finalized, rules)
+        stated = Stated(context.chain, rules, memory, RecordedPaid(context.records))
+        epoch, present = decidable_epoch(finalized, rules), stated_epoch(finalized, rules)
+        if self._lacks_views(finalized) and present is not None and present != self._paid:
+            attempt(_PAID, lambda: self._pay(stated, present))
         if epoch is not None and epoch != self._decided:
-            attempt(_WINNERS, lambda: self._decide(memory, epoch, finalized))
+            attempt(_WINNERS, lambda: self._decide(memory, stated, epoch, finalized))
         view = self._view
         if view is not None and self._lacks_view(finalized) and not self._stopped.is_set():
             attempt(_VIEW, lambda: view.publish(epoch_block(finalized, rules.epoch_blocks), finalized))
+        is_collected = True
+        if self._lacks_views(finalized) and present is not None and present != self._collected:
+            is_collected = self._collect(memory, present)
         self.problems = problems
-        return not problems
+        return not problems and is_collected
 
-    def _decide(self, memory: FederationMemory, epoch: int, finalized: int) -> None:
-        decided = Deciding(self._context, memory).decide(epoch, finalized)
+    def _pay(self, stated: Stated, epoch: int) -> None:
+        stated.pay(epoch)
+        self._paid = epoch
+
+    def _collect(self, memory: FederationMemory, epoch: int) -> bool:
+        """Read the present views before they count, and serve copies. Returns whether all of them are read."""
+        try:
+            found = read_views(self._context, memory, epoch)
+        except SoundsRightError as error:
+            _log.info("views cannot be read: %s", error, extra={"action": "views_unread", "epoch": epoch})
+            return False
+        if found.unread:
+            return False
+        self._collected = epoch
+        return True
+
+    def _decide(self, memory: FederationMemory, stated: Stated, epoch: int, finalized: int) -> None:
+        decided = Deciding(self._context, memory, stated).decide(epoch, finalized)
         self._save_table(memory, epoch, finalized)
         self._decided = decided.epoch_block
 
@@ -169,12 +204,12 @@ class _EpochWork:
             _log.warning("the table is not saved: %s", error, extra={"action": "table_not_saved"})
 
 
-def decidable_epoch(finalized: int, rules: FederationRules) -> int | None:
-    """The last epoch that can be decided in a final block; None before the first.
+def stated_epoch(finalized: int, rules: FederationRules) -> int | None:
+    """The last epoch whose winners are paid in a final block; None before the first.
 
-    In the profile `soundsright` its views have to be on the chain, which takes half an epoch.
+    In the profile `soundsright` the statements of its first half have to be on the chain.
 
-    >>> [decidable_epoch(block, FederationRules()) for block in (89, 90, 269, 270)]
+    >>> [stated_epoch(block, FederationRules()) for block in (89, 90, 269, 270)]
     [None, 0, 0, 180]
     """
     epoch = epoch_block(finalized, rules.epoch_blocks)
@@ -183,7 +218,25 @@ def decidable_epoch(finalized: int, rules: FederationRules) -> int | None:
     return epoch if epoch >= 0 else None
 
 
-def payees_of(decided: EpochWinners, rules: FederationRules, registered: Collection[str]) -> dict[str, float]:
+def decidable_epoch(finalized: int, rules: FederationRules) -> int | None:
+    """The last epoch that can be decided in a final block; None before the first.
+
+    In the profile `soundsright` the statements of the epoch after it say which of its views count.
+
+    >>> [decidable_epoch(block, FederationRules()) for block in (90, 269, 270, 450)]
+    [None, None, 0, 180]
+    """
+    epoch = stated_epoch(finalized, rules)
+    if epoch is None or rules.profile is not Profile.SOUNDSRIGHT:
+        return epoch
+    return epoch - rules.epoch_blocks if epoch >= rules.epoch_blocks else None
+
+
+def payees_of(
+    paid: EpochWinners | PaidWinners, rules: FederationRules, registered: Collection[str]
+) -> dict[str, float]:
     """Each winner's part, of those that are registered. What the others won burns."""
-    shares = winners_shares(rules, decided.winners)
+    if isinstance(paid, PaidWinners):
+        return payees_of_marks(paid.marks, rules, registered)
+    shares = winners_shares(rules, paid.winners)
     return {hotkey: part for hotkey, part in shares.items() if hotkey in registered}

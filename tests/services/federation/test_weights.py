@@ -9,14 +9,15 @@ import pytest
 from soundsright.core.federation import StatedMaterial
 from soundsright.core.profiles import Profile
 from soundsright.services.federation import evidence_key
-from soundsright.services.federation.weights import TABLE, decidable_epoch
+from soundsright.services.federation.weights import TABLE, decidable_epoch, stated_epoch
 from soundsright.services.records import TurnState, read_federation_table
-from tests.services.federation.places import away
+from tests.services.federation.places import Watched, away
 from tests.services.federation.published import sha
 from tests.services.federation.voters import ALICE, BOB, CAROL, NAMES, Voters, small_rules
 
 FIRST = 80
-"""The epoch that the tests decide. Its views are on the chain by block 100."""
+"""The epoch that the tests decide. Its views are stated by block 100 and read by 140, its winners stated by 180."""
+PAID = FIRST + 100
 TASKS = range(4, 9)
 """Tasks that the owner's list gives turns for, up to that epoch."""
 ALL = {ALICE: 1.0}
@@ -33,10 +34,20 @@ def voters(tmp_path: Path) -> Voters:
 
 
 def decide(voters: Voters, *addresses: str) -> None:
-    """Let them publish their views of the first epoch, and decide it."""
-    voters.tick(*addresses)
-    voters.advance_to(FIRST + 20)
-    voters.tick(*addresses)
+    """Let them publish their views of the first epoch, decide it, and pay its winners."""
+    for block in range(FIRST, PAID + 1, 10):
+        voters.advance_to(block)
+        voters.tick(*addresses)
+
+
+def last_decided(voters: Voters, address: str) -> int | None:
+    """The last epoch that a validator has decided."""
+    decided = voters.running[address]._winners.last()
+    return None if decided is None else decided.epoch_block
+
+
+def no_views(key: str) -> bytes | None:
+    return away(key) if key.startswith(("views/", "mirror/")) else None
 
 
 def test_all_validators_pay_the_same_winner(voters: Voters) -> None:
@@ -95,21 +106,30 @@ def test_a_bucket_that_only_one_cannot_read_changes_nothing_for_anybody(voters: 
     assert list(voters.payees().values()) == [ALL] * 3
 
 
-def test_a_view_that_cannot_be_read_is_unknown_and_is_read_later(voters: Voters) -> None:
-    one, two, three = voters.addresses
+def test_a_validator_that_can_read_no_view_pays_what_the_others_state_and_decides_later(voters: Voters) -> None:
+    one, *others = voters.addresses
+    blind = dict(voters.buckets)
+    for other in others:
+        blind[other] = Watched(voters.buckets[other].inner, no_views)
     voters.start()
-    voters.tick(two, three)
-    voters.tick(one)
-    for other in (two, three):
-        voters.buckets[other].fault = lambda key: away(key) if key.startswith(("views/", "mirror/")) else None
-    voters.advance_to(FIRST + 20)
-    voters.tick(one)
-    assert voters.running[one].payees() is None
-    assert "cannot be read, and could change the result" in voters.problems(one)
-    for bucket in voters.buckets.values():
-        bucket.fault = lambda key: None
+    voters.start(one, buckets=blind)
+    decide(voters)
+    assert list(voters.payees().values()) == [ALL] * 3
+    assert voters.running[one]._winners.last() is None
+    for other in others:
+        blind[other].fault = lambda key: None
     voters.tick(one, times=3)
-    assert voters.running[one].payees() == ALL
+    assert last_decided(voters, one) == last_decided(voters, others[0]) == FIRST + 40
+
+
+def test_a_view_that_is_shown_to_nobody_stops_nobody(voters: Voters) -> None:
+    hidden, *others = voters.addresses
+    voters.buckets[hidden].fault = no_views
+    voters.start()
+    decide(voters)
+    assert list(voters.payees().values()) == [ALL] * 3
+    assert [last_decided(voters, address) for address in others] == [FIRST + 40] * 2
+    assert not any("federation.winners" in voters.health[address].problems() for address in others)
 
 
 def test_a_verdict_that_is_gone_from_its_authors_bucket_comes_from_a_mirror(voters: Voters) -> None:
@@ -119,9 +139,9 @@ def test_a_verdict_that_is_gone_from_its_authors_bucket_comes_from_a_mirror(vote
     for address in voters.addresses:
         voters.buckets[address].fault = lambda key: away(key) if "evaluation_results" in key else None
     voters.start(one)
-    voters.advance_to(FIRST + 20)
-    voters.tick(one)
-    assert voters.running[one].payees() == ALL
+    decide(voters)
+    assert list(voters.payees().values()) == [ALL] * 3
+    assert last_decided(voters, one) == FIRST + 40
 
 
 def test_without_a_majority_of_views_nobody_decides(voters: Voters) -> None:
@@ -129,7 +149,7 @@ def test_without_a_majority_of_views_nobody_decides(voters: Voters) -> None:
     voters.start(one)
     decide(voters)
     assert voters.running[one].payees() is None
-    assert "has 1 usable views, and 2 are a majority" in voters.problems(one)
+    assert "has 0 usable views, and 2 are a majority" in voters.problems(one)
 
 
 def test_without_a_list_of_validators_nothing_is_published_and_the_last_weights_stay(tmp_path: Path) -> None:
@@ -155,16 +175,18 @@ def test_the_incumbent_defends_in_the_next_epoch(voters: Voters) -> None:
     assert list(voters.payees().values()) == [ALL] * 3
 
 
-def test_recordings_that_anybody_may_have_heard_pay_nobody_unless_the_setting_allows_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("allowing", "paid"), [(1, {}), (2, ALL)])
+def test_recordings_that_anybody_may_have_heard_pay_nobody_unless_a_majority_allows_it(
+    tmp_path: Path, allowing: int, paid: dict[str, float]
+) -> None:
     voters = Voters(tmp_path, public=NAMES)
     voters.publish_list()
     voters.advance_to(FIRST)
     voters.produce(TASKS)
-    one, two, three = voters.addresses
-    voters.start(one, two)
-    voters.start(three, pays_on_public=True)
+    voters.start(*voters.addresses[allowing:])
+    voters.start(*voters.addresses[:allowing], pays_on_public=True)
     decide(voters)
-    assert voters.payees() == {one: {}, two: {}, three: ALL}
+    assert list(voters.payees().values()) == [paid] * 3
 
 
 def test_a_competition_with_public_speech_burns_its_part_only(tmp_path: Path) -> None:
@@ -204,8 +226,9 @@ def test_a_task_with_two_verdicts_of_one_validator_counts_for_nobody(voters: Vot
     voters.produce(range(9, 13))
     voters.tick()
     assert voters.buckets[others[0]].inner.get(evidence_key(8, author), 10_000_000)
-    voters.advance_to(FIRST + 60)
-    voters.tick()
+    for block in range(FIRST + 60, PAID + 1, 20):
+        voters.advance_to(block)
+        voters.tick()
     decided = voters.running[others[0]]._winners.last()
     assert decided is not None
     # Tasks 4 to 11 count, without task 8.
@@ -234,7 +257,8 @@ def test_the_older_profiles_decide_by_their_own_reading(tmp_path: Path, profile:
     assert "2 of 5 buckets cannot be read" in voters.problems(blind)
 
 
-def test_the_epoch_that_can_be_decided_has_its_views_on_the_chain() -> None:
+def test_an_epoch_can_be_decided_once_the_next_one_has_stated_who_has_read_its_views() -> None:
     rules = small_rules()
-    assert [decidable_epoch(block, rules) for block in (0, 19, 20, 59, 60)] == [None, None, 0, 0, 40]
-    assert decidable_epoch(40, small_rules(Profile.DOC)) == 40
+    assert [stated_epoch(block, rules) for block in (0, 19, 20, 59, 60)] == [None, None, 0, 0, 40]
+    assert [decidable_epoch(block, rules) for block in (20, 59, 60, 99, 100)] == [None, None, 0, 0, 40]
+    assert stated_epoch(40, small_rules(Profile.DOC)) == decidable_epoch(40, small_rules(Profile.DOC)) == 40
