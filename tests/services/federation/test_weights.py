@@ -64,7 +64,7 @@ def test_a_decision_saves_the_table_for_pages(voters: Voters) -> None:
     decide(voters)
     one = voters.addresses[0]
     table = read_federation_table(voters.folder / "disk" / one / TABLE)
-    assert (table.epoch_block, table.window) == (FIRST, tuple(range(4, 8)))
+    assert (table.epoch_block, table.window) == (FIRST + 40, tuple(range(4, 8)))
     assert [(row.hotkey, row.rank) for row in table.ranks[:2]] == [(ALICE, 1), (BOB, 2)]
     assert {turn.state for turn in table.turns if turn.task in table.window} == {TurnState.ON_TIME}
     assert table.weights == ALL
@@ -79,7 +79,7 @@ def test_a_restart_pays_the_same_without_reading_anything(voters: Voters) -> Non
     for bucket in voters.buckets.values():
         bucket.fault = away
     voters.start(one)
-    voters.running[one].tick(FIRST + 21, voters.chain.neurons())
+    voters.running[one].tick(PAID + 1, voters.chain.neurons())
     assert voters.running[one].payees() == ALL
 
 
