@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +25,8 @@ MEAN_DIGITS = 6
 """Digits after the point of a published mean."""
 MAX_VALIDATORS = 256
 """The most validators in an allowlist."""
+GATED_METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
+"""The metrics whose means must be above the unprocessed input's, for an entry to pass."""
 MAX_ROWS = 4_096
 """The most rows in a verdict."""
 MAX_METRICS = 64
@@ -144,6 +146,26 @@ class Verdict:
             rows[row.competition].append(row)
         return {name: _columns(own, sorted(self.unprocessed[name])) for name, own in rows.items()}
 
+    @cached_property
+    def _private_part(self) -> Verdict:
+        public = set(self.sets) if self.material is None else set(self.material.public)
+        return replace(
+            self,
+            sets={name: digest for name, digest in self.sets.items() if name not in public},
+            unprocessed={name: means for name, means in self.unprocessed.items() if name not in public},
+            rows=tuple(row for row in self.rows if row.competition not in public),
+            material=None if self.material is None else replace(self.material, public=()),
+        )
+
+    @property
+    def private(self) -> Verdict:
+        """The verdict without the competitions in which anybody may have heard the recordings.
+
+        It is made once, so its columns are computed once too. A verdict without `material` keeps no competition.
+        """
+        # The verdict does not keep itself: then only the garbage collector could free it.
+        return self if self.material is not None and not self.material.public else self._private_part
+
     def __post_init__(self) -> None:
         _check_names((self.validator, self.block_hash, *self.sets, *self.unprocessed))
         _check_counts(task=self.task, block=self.block)
@@ -232,6 +254,21 @@ class View:
                 _check_digests(digests.values())
                 if len(digests) > MAX_VALIDATORS:
                     raise ValueError(f"{len(digests)} validators are more than {MAX_VALIDATORS}")
+
+
+def has_passed(means: Mapping[str, float], unprocessed: Mapping[str, float], failures: int) -> bool:
+    """Whether no clip failed, and each gated mean is above the unprocessed input's.
+
+    Raises:
+        KeyError: a gated metric is missing.
+
+    >>> noisy = {"PESQ_WB": 1.5, "ESTOI": 0.5, "SI_SDR": 3.0}
+    >>> has_passed({"PESQ_WB": 1.6, "ESTOI": 0.6, "SI_SDR": 3.1}, noisy, 0)
+    True
+    >>> has_passed({"PESQ_WB": 1.6, "ESTOI": 0.5, "SI_SDR": 3.1}, noisy, 0)
+    False
+    """
+    return failures == 0 and all(means[metric] > unprocessed[metric] for metric in GATED_METRICS)
 
 
 def rounded_means(means: Mapping[str, float]) -> dict[str, float]:

@@ -24,7 +24,7 @@ from .reporting import OwnReports
 from .reveals import REVEALS_SCOPE, MinerReveals
 from .sampler import POLL_S, Sampler, sole_sampler
 from .table_making import EpochReading, reading_of, table_of
-from .task import GATED_METRICS, TaskSettings, drawn_sets, seed_of_task
+from .task import TaskSettings, drawn_sets, seed_of_task
 from .task_facts import epoch_facts_of, task_facts_of
 from .task_files import generated_stem, original_stem
 from .verdict import (
@@ -61,7 +61,6 @@ __all__ = [
     "DOCUMENTS",
     "EVIDENCE_SCHEMA",
     "FEDERATION",
-    "GATED_METRICS",
     "MAX_ALLOWLIST_BYTES",
     "MAX_EVIDENCE_BYTES",
     "MAX_VERDICT_BYTES",

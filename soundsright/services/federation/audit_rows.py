@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from soundsright.core.errors import BucketMissing, BundleRefused, ModelFault
-from soundsright.core.federation import JudgedRow, Verdict, rounded_means
+from soundsright.core.federation import JudgedRow, Verdict, has_passed, rounded_means
 from soundsright.core.ports import Bucket, ModelHub, Pool, Runner
 from soundsright.services.federation.audit_files import ListedFile, TaskList
-from soundsright.services.federation.judging import has_passed, sha256_of_wav
+from soundsright.services.federation.judging import sha256_of_wav
 from soundsright.services.federation.task import TaskSettings
 from soundsright.services.federation.task_files import clip_numbers, generated_stem, original_stem
 from soundsright.services.records import wav_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import EntryRefused, HistoryGone, InfrastructureFault
-from soundsright.core.federation import JudgedRow, StatedMaterial, rounded_means, row_order
+from soundsright.core.federation import JudgedRow, StatedMaterial, has_passed, rounded_means, row_order
 from soundsright.core.profiles import Profile
 from soundsright.core.results import Evaluation, Refusal
 from soundsright.core.submission import Commitment, CommitmentKind, Reveal
@@ -24,7 +24,7 @@ from soundsright.services.federation import federation_steps
 from soundsright.services.federation.context import SamplerContext
 from soundsright.services.federation.doc_rules import with_doc_rules
 from soundsright.services.federation.federation_steps import MaterialStep
-from soundsright.services.federation.task import GATED_METRICS, TaskSettings, set_hash
+from soundsright.services.federation.task import TaskSettings, set_hash
 from soundsright.services.records import answer_leaf, root_of
 from soundsright.services.rounds import (
     ClipSet,
@@ -171,18 +171,6 @@ def means_of(evaluation: Evaluation, metrics: Sequence[str], floors: Mapping[str
     """The means over all clips as they are published. A failed clip counts at the floor of each metric."""
     scores = [{} if clip.scores is None else clip.scores for clip in evaluation.clips]
     return rounded_means({m: math.fsum(clip.get(m, floors[m]) for clip in scores) / len(scores) for m in metrics})
-
-
-def has_passed(means: Mapping[str, float], unprocessed: Mapping[str, float], failures: int) -> bool:
-    """Whether no clip failed, and each gated mean is above the unprocessed input's.
-
-    >>> noisy = {"PESQ_WB": 1.5, "ESTOI": 0.5, "SI_SDR": 3.0}
-    >>> has_passed({"PESQ_WB": 1.6, "ESTOI": 0.6, "SI_SDR": 3.1}, noisy, 0)
-    True
-    >>> has_passed({"PESQ_WB": 1.6, "ESTOI": 0.5, "SI_SDR": 3.1}, noisy, 0)
-    False
-    """
-    return failures == 0 and all(means[metric] > unprocessed[metric] for metric in GATED_METRICS)
 
 
 def judged_row(

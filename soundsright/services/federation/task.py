@@ -14,6 +14,7 @@ from pathlib import Path
 from soundsright.core.competition import Competition
 from soundsright.core.competition_rules import CompetitionRules, Measures
 from soundsright.core.errors import UsageError
+from soundsright.core.federation import GATED_METRICS
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.material import PUBLIC_MATERIAL, Material
 from soundsright.core.ports import Pool, SandboxLimits
@@ -28,9 +29,6 @@ from soundsright.services.rounds import (
     make_private,
     start_set,
 )
-
-GATED_METRICS = ("PESQ_WB", "ESTOI", "SI_SDR")
-"""The metrics whose means must be above the unprocessed input's, for an entry to pass."""
 
 
 def task_id(task: int) -> str:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from soundsright.core.errors import RequestRefused
-from soundsright.core.federation import JudgedRow, StatedMaterial, Verdict
+from soundsright.core.federation import JudgedRow, StatedMaterial, Verdict, has_passed
 from soundsright.core.ports import Account
 from soundsright.core.sources import Source, source_of
 from soundsright.services.federation.documents import check_keys, floats_of, list_of, object_of, read_or_refuse
@@ -119,7 +119,7 @@ def _check_sets(verdict: Verdict, known: TaskFacts) -> None:
     if known.sets is not None and dict(verdict.sets) != dict(known.sets):
         raise RequestRefused("wrong_set", "The verdict was made on other clips than the task's seed gives")
     for row in verdict.rows:
-        if row.failures > known.clips or (row.passed and row.failures):
+        if row.failures > known.clips:
             raise RequestRefused("wrong_rows", f"A row of {row.competition} has an impossible number of failures")
         if row.block > verdict.block:
             raise RequestRefused("wrong_rows", f"A row of {row.competition} has an entry from after the verdict")
@@ -179,6 +179,8 @@ def _verdict_of(facts: Mapping[str, Any]) -> Verdict:
     rows = tuple(_row_of(object_of(row)) for row in list_of(facts["rows"]))
     if any(row.means.keys() != unprocessed[row.competition].keys() for row in rows):
         raise ValueError("a row has means of other metrics than the unprocessed input")
+    if any(row.passed != has_passed(row.means, unprocessed[row.competition], row.failures) for row in rows):
+        raise ValueError("a row says that it passed or failed, and its means and failures say the opposite")
     if _BLOCK_HASH.fullmatch(facts["block_hash"]) is None:
         raise ValueError("block_hash is no hash")
     if not isinstance(facts["previous"], str):

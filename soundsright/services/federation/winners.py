@@ -76,17 +76,7 @@ def payable(verdict: Verdict, *, pays_on_public: bool) -> Verdict:
 
     A verdict that does not say what its sets were drawn from keeps none. With `pays_on_public` it stays whole.
     """
-    if pays_on_public:
-        return verdict
-    known = verdict.material
-    kept = set() if known is None else verdict.sets.keys() - set(known.public)
-    return replace(
-        verdict,
-        sets={name: digest for name, digest in verdict.sets.items() if name in kept},
-        unprocessed={name: means for name, means in verdict.unprocessed.items() if name in kept},
-        rows=tuple(row for row in verdict.rows if row.competition in kept),
-        material=None if known is None else replace(known, public=()),
-    )
+    return verdict if pays_on_public else verdict.private
 
 
 def _winners_of(record: Record) -> EpochWinners:

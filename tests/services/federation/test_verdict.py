@@ -23,6 +23,7 @@ from soundsright.services.federation import (
 from tests.services.federation.published import (
     ADDRESSES,
     COMPETITIONS,
+    METRICS,
     TASK,
     account_of,
     row,
@@ -143,6 +144,7 @@ CHANGES: tuple[Callable[[Any], object], ...] = (
     lambda facts: facts["rows"][0].update(model=["lab", "../model", "0" * 40]),
     lambda facts: facts["rows"][0].update(model={"image": "lab/gate:latest"}),
     lambda facts: facts["rows"][0].update(passed=1),
+    lambda facts: facts["rows"][0].update(passed=not facts["rows"][0]["passed"]),
     lambda facts: facts["rows"][0].update(failures=-1),
     lambda facts: facts["rows"][0].update(means=[]),
     lambda facts: facts["rows"][0].update(answers="0x" + "0" * 62),
@@ -212,7 +214,6 @@ def resigned(edit: Callable[[str], str]) -> bytes:
             "wrong_set",
         ),
         (verdict(rows=(row(0).__class__(**{**vars(row(0)), "failures": 9}),)), "wrong_rows"),
-        (verdict(rows=(row(2).__class__(**{**vars(row(2)), "failures": 1}),)), "wrong_rows"),
         (verdict(rows=(row(2).__class__(**{**vars(row(2)), "block": 2_000}),)), "wrong_rows"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -221,6 +222,35 @@ def test_a_verdict_that_is_not_the_one_of_this_task_is_refused(made: Verdict, co
     with pytest.raises(RequestRefused) as refused:
         check(made)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"passed": True, "means": {"ESTOI": 0.25, "PESQ_WB": 0.9, "SI_SDR": 0.9}},
+        {"passed": False, "means": dict.fromkeys(METRICS, 0.9)},
+        {"passed": True, "failures": 1, "means": dict.fromkeys(METRICS, 0.9)},
+        {"passed": True, "failures": 1},
+    ],
+)
+def test_a_row_that_passed_against_its_own_means_or_failures_is_refused(said: dict[str, Any]) -> None:
+    raw = signed_facts(VERDICT, verdict(), SIGNER, lambda facts: facts["rows"][0].update(said))
+    assert refused_code(raw) == "malformed"
+    said = said | {"passed": not said["passed"]}
+    if set(said) == {"passed", "means"}:
+        raw = signed_facts(VERDICT, verdict(), SIGNER, lambda facts: facts["rows"][0].update(said))
+        assert open_verdict(raw, valid_signature=valid_signature).verdict.rows[0].passed is said["passed"]
+
+
+def test_a_verdict_that_lacks_a_gated_metric_is_refused() -> None:
+    means = dict.fromkeys(METRICS[:2], 0.9)
+
+    def leave_out(facts: Any) -> None:
+        facts["unprocessed"] = {name: dict.fromkeys(METRICS[:2], 0.25) for name in COMPETITIONS}
+        for each in facts["rows"]:
+            each.update(means=means, passed=True)
+
+    assert refused_code(signed_facts(VERDICT, verdict(), SIGNER, leave_out)) == "malformed"
 
 
 def test_a_verdict_from_the_future_is_refused_until_its_block_is_final() -> None:
