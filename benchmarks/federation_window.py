@@ -8,7 +8,8 @@ network is in it. A warm epoch decides again from the same verdicts. Both run in
 depend on the machine. It is printed with its limit, and the exit code is 1 if it is missed.
 
 In the first window every miner is judged in every task. In the second, each misses a tenth of the tasks, each
-others: then no two have the same tasks in common with the incumbent, which is the most work.
+others: then no two have the same tasks in common with the incumbent, which is the most work. In the third, the
+recordings of one competition are public, so only the other one pays, and each verdict is cut.
 """
 
 from __future__ import annotations
@@ -24,12 +25,22 @@ import numpy as np
 
 from soundsright.adapters.peers import Hotkey, valid_signature
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.federation import JudgedRow, Verdict, allowlist_digest, rounded_means, row_order
+from soundsright.core.federation import (
+    GATED_METRICS,
+    JudgedRow,
+    StatedMaterial,
+    Verdict,
+    allowlist_digest,
+    has_passed,
+    rounded_means,
+    row_order,
+)
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.rulesets import SOUNDSRIGHT_V5
 from soundsright.core.sources import ModelRef
 from soundsright.ranking import federation_decisions
 from soundsright.services.federation import open_verdict, sign_verdict
+from soundsright.services.federation.winners import payable
 
 RULES = FederationRules()
 COMPETITIONS = [competition for competition in PUBLISHED if competition.id in RULES.competitions]
@@ -38,31 +49,31 @@ LIMIT = 0.1
 EPOCH = 18_000
 
 
-def signed_verdicts(tasks: int, miners: int, missing: float) -> list[bytes]:
+def signed_verdicts(tasks: int, miners: int, missing: float, public: tuple[str, ...]) -> list[bytes]:
     """The envelopes of a window: five validators in turn."""
     rng = np.random.default_rng(0)
     accounts = sorted((Hotkey.of_seed(f"laboratory {n}") for n in range(5)), key=lambda account: account.address)
     allowlist = allowlist_digest([account.address for account in accounts], RULES.interval_blocks)
     addresses = [Hotkey.of_seed(f"miner {n}").address for n in range(miners)]
+    metrics = {
+        c.id: (*GATED_METRICS, *(m for m in c.metric_weights if m not in GATED_METRICS)) for c in COMPETITIONS
+    }
+    unprocessed = {name: dict.fromkeys(own, 1.5) for name, own in metrics.items()}
     found = []
     for task in range(tasks):
         account = accounts[task % len(accounts)]
-        rows = [
-            JudgedRow(
-                competition.id,
-                hotkey,
-                uid,
-                ModelRef("laboratory", f"model-{uid}", f"{uid:040x}"),
-                1_000 + uid,
-                bool(rng.random() < 0.9),
-                0,
-                rounded_means({name: 2 + uid / 20_000 + rng.normal(0, 0.1) for name in competition.metric_weights}),
-                DIGEST,
-            )
-            for competition in COMPETITIONS
-            for uid, hotkey in enumerate(addresses)
-            if rng.random() >= missing
-        ]
+        rows = []
+        for competition in COMPETITIONS:
+            for uid, hotkey in enumerate(addresses):
+                if rng.random() < missing:
+                    continue
+                ease = rng.normal(0.6, 0.4)
+                means = rounded_means(
+                    {m: 1.5 + ease + uid / 20_000 + rng.normal(0, 0.1) for m in metrics[competition.id]}
+                )
+                model = ModelRef("laboratory", f"model-{uid}", f"{uid:040x}")
+                passed = has_passed(means, unprocessed[competition.id], 0)
+                rows.append(JudgedRow(competition.id, hotkey, uid, model, 1_000 + uid, passed, 0, means, DIGEST))
         verdict = Verdict(
             task=task,
             validator=account.address,
@@ -71,8 +82,9 @@ def signed_verdicts(tasks: int, miners: int, missing: float) -> list[bytes]:
             allowlist=allowlist,
             rules=DIGEST,
             sets=dict.fromkeys(RULES.competitions, DIGEST),
-            unprocessed={c.id: dict.fromkeys(c.metric_weights, 1.5) for c in COMPETITIONS},
+            unprocessed=unprocessed,
             rows=tuple(sorted(rows, key=row_order)),
+            material=StatedMaterial(DIGEST, public),
         )
         found.append(sign_verdict(verdict, account))
     return found
@@ -82,11 +94,12 @@ def decision_s(verdicts: Sequence[Verdict]) -> float:
     """The processor time of a decision against the first miner."""
     first = verdicts[0].rows[0].hotkey
     started_s = time.process_time()
+    paying = [payable(verdict, pays_on_public=False) for verdict in verdicts]
     decisions = federation_decisions(
-        RULES, SOUNDSRIGHT_V5, COMPETITIONS, verdicts, dict.fromkeys(RULES.competitions, first), epoch_block=EPOCH
+        RULES, SOUNDSRIGHT_V5, COMPETITIONS, paying, dict.fromkeys(RULES.competitions, first), epoch_block=EPOCH
     )
     taken_s = time.process_time() - started_s
-    assert all(decision.winner for decision in decisions.values())
+    assert {name for name, decision in decisions.items() if decision.winner} == paying[0].sets.keys()
     return taken_s
 
 
@@ -98,10 +111,10 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
     print(f"{options.tasks} tasks x {options.miners} miners x {len(COMPETITIONS)} competitions, processor time")
-    print(f"{'rows missing':<14}{'cold s':>9}{'warm s':>9}{'ratio':>8}{'limit':>8}")
+    print(f"{'rows missing':<14}{'public':>7}{'cold s':>9}{'warm s':>9}{'ratio':>8}{'limit':>8}")
     missed = False
-    for missing in (0.0, 0.1):
-        signed = signed_verdicts(options.tasks, options.miners, missing)
+    for missing, public in ((0.0, ()), (0.1, ()), (0.0, RULES.competitions[:1])):
+        signed = signed_verdicts(options.tasks, options.miners, missing, public)
         cold_s, warm_s = [], []
         for _ in range(options.turns):
             started_s = time.process_time()
@@ -110,7 +123,7 @@ def main() -> int:
             warm_s.append(decision_s(verdicts))
         cold, warm = statistics.median(cold_s), statistics.median(warm_s)
         missed |= warm / cold > LIMIT
-        print(f"{missing:<14.0%}{cold:>9.3f}{warm:>9.3f}{warm / cold:>8.3f}{LIMIT:>8.2f}")
+        print(f"{missing:<14.0%}{len(public):>7}{cold:>9.3f}{warm:>9.3f}{warm / cold:>8.3f}{LIMIT:>8.2f}")
     return int(missed)
 
 

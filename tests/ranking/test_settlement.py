@@ -119,6 +119,28 @@ def test_a_view_that_could_decide_is_waited_for() -> None:
     assert settled({**views, "ve": None}).window == {}
 
 
+def test_a_task_stays_open_after_a_newer_one_that_may_or_may_not_be_produced() -> None:
+    """Whether task 15 is produced decides which task is the newest of the window, and task 14 changes nothing."""
+    sure = {task: {FIVE[task % 5]: A} for task in range(11, 15)}
+    rules = replace(RULES, settle_margin=2)
+    digest = rules.digest
+    views = {
+        hotkey: replace(each, rules=digest)
+        for hotkey, each in (
+            {**same_views(sure | {15: {"va": A}}, readers=FIVE[:2]), **same_views(sure, readers=FIVE[2:4])}
+        ).items()
+        if isinstance(each, View)
+    }
+    result = settle(rules, digest, FIVE, EPOCH, {**views, "ve": Unusable.MISSING})
+    assert isinstance(result, Undecided)
+    assert result.reason is UndecidedReason.UNREAD_VIEWS
+    for fifth, expected in ((sure | {15: {"va": A}}, [11, 12, 13]), (sure, [11, 12])):
+        last = replace(view("ve", fifth), rules=digest)
+        result = settle(rules, digest, FIVE, EPOCH, {**views, "ve": last})
+        assert isinstance(result, Settled)
+        assert list(result.window) == expected
+
+
 def test_a_proof_of_equivocation_counts_once_a_majority_has_it() -> None:
     verdicts = {task: {FIVE[task % 5]: A} for task in range(10, 16)}
     proven: Views = {

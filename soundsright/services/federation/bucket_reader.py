@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
@@ -31,6 +31,8 @@ FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 300.0
 FIRST_REFUSED_S = 60.0
 LONGEST_REFUSED_S = 3_600.0
+MAX_PAUSES = 65_536
+"""So many objects are remembered with their pauses, those met last. A forgotten one is asked for early."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,8 +80,8 @@ class BucketReader:
         self._at_once = at_once
         self._pass_s = pass_s
         self._bucket_pauses: dict[str, Backoff] = defaultdict(_backoff)
-        self._object_pauses: dict[ObjectOf, Backoff] = defaultdict(_backoff)
-        self._absent: dict[ObjectOf, Backoff] = {}
+        self._object_pauses = _Pauses()
+        self._absent = _Pauses()
 
     @property
     def owners(self) -> tuple[str, ...]:
@@ -109,12 +111,12 @@ class BucketReader:
     def refuse(self, item: ObjectOf) -> None:
         """Note that an object has content that nobody can use. It is asked for again after a longer pause."""
         if not isinstance(self._object_pauses.get(item), _LongBackoff):
-            self._object_pauses[item] = _LongBackoff()
-        self._object_pauses[item].failed(self._clock.now())
+            self._object_pauses.pop(item, None)
+        self._object_pauses.of(item, _LongBackoff).failed(self._clock.now())
 
     def expect_no_more(self, item: ObjectOf) -> None:
         """Note that an absent object would come too late. Until a longer pause is over, it is absent unasked."""
-        pause, now_s = self._absent.setdefault(item, _LongBackoff()), self._clock.now()
+        pause, now_s = self._absent.of(item, _LongBackoff), self._clock.now()
         if pause.is_due(now_s):
             pause.failed(now_s)
 
@@ -146,7 +148,7 @@ class BucketReader:
 
     def _note(self, item: ObjectOf, answer: Answer) -> None:
         if isinstance(answer, Unknown) and answer is not _LEFT_ALONE:
-            self._object_pauses[item].failed(self._clock.now())
+            self._object_pauses.of(item, _backoff).failed(self._clock.now())
         elif isinstance(answer, Absent):
             self._object_pauses.pop(item, None)
 
@@ -184,6 +186,19 @@ class _LongBackoff(Backoff):
 
     def __init__(self) -> None:
         super().__init__(first_s=FIRST_REFUSED_S, longest_s=LONGEST_REFUSED_S)
+
+
+class _Pauses(OrderedDict[ObjectOf, Backoff]):
+    """The pauses of objects, at most `MAX_PAUSES`. Those that were met longest ago are forgotten."""
+
+    def of(self, item: ObjectOf, make: Callable[[], Backoff]) -> Backoff:
+        """The pause of an object, which is made if there is none."""
+        if item not in self:
+            self[item] = make()
+        self.move_to_end(item)
+        while len(self) > MAX_PAUSES:
+            self.popitem(last=False)
+        return self[item]
 
 
 def _backoff() -> Backoff:

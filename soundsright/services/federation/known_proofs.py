@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import chain, zip_longest
 
 from soundsright.core.errors import RecordConflict, RequestRefused
 from soundsright.core.federation import View
@@ -22,7 +23,7 @@ from soundsright.services.records import ValidSignature
 
 PROOFS = "federation:proofs"
 MAX_FETCHED = 64
-"""So many proofs are fetched in one epoch. A peer could list any number of digests that nobody has."""
+"""So many proofs are fetched in one epoch, or one for each view. A peer could list any number that nobody has."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,14 +81,29 @@ class KnownProofs:
             InfrastructureFault: the own bucket, this machine's disk or its state fails.
         """
         self._read_new()
-        sought: dict[str, Sought] = {}
-        for hotkey, view in views.items():
-            for task, proofs in view.evidence.items():
-                for against, digest in proofs.items():
-                    if (task, against) not in self._by_place and len(sought) < MAX_FETCHED:
-                        holders = sought[digest].mirrors if digest in sought else ()
-                        sought[digest] = Sought(digest, MAX_EVIDENCE_BYTES, None, (*holders, hotkey))
-        self._mirror.fetch(tuple(sought.values()), self._accept)
+        self._mirror.fetch(self._shared(views), self._accept)
+
+    def _shared(self, views: Mapping[str, View]) -> list[Sought]:
+        """The proofs to fetch, of all views in turns, so that no view can take the places of the others."""
+        new = {
+            hotkey: {
+                digest: None
+                for task, proofs in view.evidence.items()
+                for against, digest in proofs.items()
+                if (task, against) not in self._by_place
+            }
+            for hotkey, view in views.items()
+        }
+        chosen: dict[str, None] = {}
+        for digest in chain.from_iterable(zip_longest(*new.values())):
+            if len(chosen) == max(MAX_FETCHED, len(views)):
+                break
+            if digest is not None:
+                chosen[digest] = None
+        return [
+            Sought(digest, MAX_EVIDENCE_BYTES, None, tuple(hotkey for hotkey, own in new.items() if digest in own))
+            for digest in chosen
+        ]
 
     def _accept(self, digest: str, raw: bytes) -> bool:
         try:

@@ -23,13 +23,14 @@ from soundsright.services.federation import (
     ReadVerdict,
     Refused,
     Unknown,
+    bucket_reader,
     open_verdict,
     sign_verdict,
     verdict_key,
 )
 from soundsright.testing import VirtualClock
 from tests.services.federation.places import Machine, Watched, away, folders
-from tests.services.federation.published import TASK, account_of, sha, task_facts, verdict
+from tests.services.federation.published import ADDRESSES, TASK, account_of, sha, task_facts, verdict
 
 SIGNER = account_of(TASK)
 KEY = verdict_key(TASK, SIGNER.address)
@@ -324,3 +325,20 @@ def test_a_slow_bucket_is_unknown_when_the_time_is_over(tmp_path: Path, buckets:
 def test_a_port_is_a_bucket(buckets: dict[str, Watched]) -> None:
     port: Bucket = buckets[SIGNER.address]
     assert port.list("", 10) == ()
+
+
+def test_a_bucket_that_refuses_ever_new_objects_does_not_fill_the_memory(
+    tmp_path: Path, buckets: dict[str, Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_reader, "MAX_PAUSES", 50)
+    reader = BucketReader(buckets, VirtualClock())
+    objects = [ObjectOf(ADDRESSES[0], f"{number}/none", 10) for number in range(200)]
+    for item in objects:
+        reader.refuse(item)
+        reader.expect_no_more(item)
+    assert (len(reader._object_pauses), len(reader._absent)) == (50, 50)
+    # Those that were met last are left alone still.
+    assert isinstance(reader.one(objects[-1]), Unknown)
+    assert buckets[ADDRESSES[0]].reads == []
+    assert isinstance(reader.one(objects[0]), Absent)
+    assert buckets[ADDRESSES[0]].reads == ["0/none"]

@@ -10,7 +10,9 @@ from soundsright.core.federation import StatedMaterial
 from soundsright.core.profiles import Profile
 from soundsright.services.federation import evidence_key
 from soundsright.services.federation.weights import TABLE, decidable_epoch, stated_epoch
+from soundsright.services.federation.winners import payable
 from soundsright.services.records import TurnState, read_federation_table
+from tests.services.federation import published
 from tests.services.federation.places import Watched, away
 from tests.services.federation.published import sha
 from tests.services.federation.voters import ALICE, BOB, CAROL, NAMES, Voters, small_rules
@@ -197,6 +199,18 @@ def test_a_competition_with_public_speech_burns_its_part_only(tmp_path: Path) ->
     voters.start()
     decide(voters)
     assert list(voters.payees().values()) == [{ALICE: 0.5}] * 3
+
+
+def test_the_part_that_pays_is_made_once_so_later_epochs_find_its_columns() -> None:
+    half = published.verdict(material=StatedMaterial(sha("corpus"), published.COMPETITIONS[:1]))
+    pays = payable(half, pays_on_public=False)
+    assert payable(half, pays_on_public=False) is pays
+    assert pays.columns is payable(half, pays_on_public=False).columns
+    assert set(pays.sets) == set(pays.unprocessed) == {published.COMPETITIONS[1]}
+    assert {row.competition for row in pays.rows} == {published.COMPETITIONS[1]}
+    whole = published.verdict(material=StatedMaterial(sha("corpus")))
+    assert payable(whole, pays_on_public=False) is whole
+    assert payable(half, pays_on_public=True) is half
 
 
 def test_a_verdict_that_says_nothing_of_its_recordings_pays_nobody(tmp_path: Path) -> None:
