@@ -66,6 +66,9 @@ class Delayed:
     def list(self, prefix: str, max_keys: int) -> tuple[StoredObject, ...]:
         return self.inner.list(prefix, max_keys)
 
+    def delete(self, key: str) -> None:
+        self.inner.delete(key)
+
     def presigned(self, key: str, seconds: int) -> str | None:
         return self.inner.presigned(key, seconds)
 

@@ -33,6 +33,7 @@ OPERATIONS: tuple[Callable[[Bucket], object], ...] = (
     lambda bucket: bucket.head("a"),
     lambda bucket: bucket.list("", 10),
     lambda bucket: bucket.put("a", b"y"),
+    lambda bucket: bucket.delete("a"),
 )
 
 
@@ -131,6 +132,8 @@ def test_a_bucket_that_does_not_exist_is_unavailable_and_not_empty(service: Serv
         service.elsewhere.head("a")
     with pytest.raises(BucketUnavailable):
         service.elsewhere.put("a", b"x")
+    with pytest.raises(BucketUnavailable):
+        service.elsewhere.delete("a")
 
 
 def test_a_larger_object_than_the_caller_reads_is_refused(service: Service, under: str) -> None:
@@ -149,6 +152,20 @@ def test_a_list_has_all_keys_of_the_prefix_in_order(service: Service, under: str
     for prefix in ("b", "b/", "b/2", "a", "none", "b/2x/y"):
         keys = [item.key.removeprefix(under) for item in service.bucket.list(under + prefix, 100)]
         assert keys == sorted(name for name in names if name.startswith(prefix))
+
+
+def test_an_object_that_was_removed_is_missing_and_its_neighbours_stay(service: Service, under: str) -> None:
+    for name in ("a", "ab", "a.b/c"):
+        service.bucket.put(f"{under}{name}", b"x")
+    for _ in range(2):
+        service.bucket.delete(f"{under}a")
+    for absent in ("none", "none/at/all"):
+        service.bucket.delete(f"{under}{absent}")
+    assert [item.key for item in service.bucket.list(under, 5)] == [f"{under}a.b/c", f"{under}ab"]
+    with pytest.raises(BucketMissing):
+        service.bucket.get(f"{under}a", 1)
+    service.bucket.put(f"{under}a", b"again")
+    assert service.bucket.get(f"{under}a", 5) == b"again"
 
 
 def test_a_longer_list_than_the_caller_reads_is_refused_and_not_cut(service: Service, under: str) -> None:
@@ -177,6 +194,8 @@ def test_a_malformed_key_reaches_no_bucket(service: Service, key: str) -> None:
         service.bucket.head(key)
     with pytest.raises(UsageError):
         service.bucket.presigned(key, 60)
+    with pytest.raises(UsageError):
+        service.bucket.delete(key)
 
 
 @pytest.mark.parametrize("prefix", ["/", "../", "a//", "a b", "a/../"])
@@ -237,6 +256,8 @@ def test_a_peers_key_that_may_only_read_cannot_write(tmp_path: Path) -> None:
         assert [item.key for item in peer.list("", 10)] == ["a"]
         with pytest.raises((BucketForbidden, BucketUnavailable)):
             peer.put("b", b"y")
+        with pytest.raises((BucketForbidden, BucketUnavailable)):
+            peer.delete("a")
         assert [item.key for item in peer.list("", 10)] == ["a"]
 
 

@@ -107,6 +107,25 @@ class FolderBucket:
                 found.append(item)
         return tuple(sorted(found, key=lambda item: item.key))
 
+    def delete(self, key: str) -> None:
+        """See `Bucket.delete`. Its folder stays."""
+        *folders, name = checked_key(key).split("/")
+        with self._opened(f"{key} cannot be removed") as root, contextlib.ExitStack() as stack:
+            folder = root
+            try:
+                for part in folders:
+                    folder = _opened_folder(folder, part, stack)
+                if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    return
+            except OSError as error:
+                if error.errno not in _ABSENT or _is_link(error.filename, folder):
+                    raise
+                return
+            self._check_plain(folder, name, key)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
+            os.fsync(folder)
+
     def presigned(self, key: str, seconds: int) -> None:
         """None: a folder has no addresses."""
         checked_key(key)

@@ -102,6 +102,14 @@ class S3Bucket:
             if time.monotonic() > ends_s:
                 raise self._unavailable(action, Failure(Unknown("the list is not complete in time")))
 
+    def delete(self, key: str) -> None:
+        """See `Bucket.delete`."""
+        checked_key(key)
+        try:
+            self._tried(f"removing {key}", partial(self._delete, key), certain=BucketMissing)
+        except BucketMissing:
+            return
+
     def presigned(self, key: str, seconds: int) -> str | None:
         """See `Bucket.presigned`. The address shows the access key, but not the secret key."""
         import obstore
@@ -127,6 +135,11 @@ class S3Bucket:
             use_multipart=False,
         )
         return _etag(result["e_tag"])
+
+    def _delete(self, key: str) -> None:
+        import obstore
+
+        obstore.delete(self._store, key)
 
     def _read(self, key: str, max_bytes: int) -> bytes:
         import obstore

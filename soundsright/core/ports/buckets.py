@@ -112,6 +112,10 @@ class Bucket(Protocol):
         """
         ...
 
+    def delete(self, key: str) -> None:
+        """Remove an object. One that is not there is no error, so removing it again is safe."""
+        ...
+
     def presigned(self, key: str, seconds: int) -> str | None:
         """An address at which anybody can read the object for that time. The object need not exist.
 

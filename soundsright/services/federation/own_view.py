@@ -75,6 +75,7 @@ class OwnView:
                 f"The view of epoch {epoch} is not on the chain yet", "It is looked for again."
             )
         self._done = epoch
+        memory.mirror.end_epoch()
         _log.info("the view of an epoch is committed", extra={"action": "view_committed", "epoch": epoch})
 
     def _read(self, before: int, finalized: int) -> str:

@@ -215,3 +215,19 @@ def test_a_disk_that_refuses_is_forbidden(root: Path, monkeypatch: pytest.Monkey
         FolderBucket(root).put("new/b", b"x")
     assert fault_class(caught.value) is FaultClass.LOCAL
     assert fault_class(BucketForbidden("x")) is FaultClass.PERMANENT
+
+
+def test_only_an_objects_file_is_removed(tmp_path: Path) -> None:
+    bucket = FolderBucket(new_bucket_folder(tmp_path / "b"))
+    bucket.put("a/b", b"x")
+    bucket.delete("a")
+    bucket.delete("a/b/c")
+    (tmp_path / "outside").write_bytes(b"x")
+    (tmp_path / "b" / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(BucketUnavailable, match="not a plain file"):
+        bucket.delete("link")
+    assert (tmp_path / "outside").exists()
+    (tmp_path / "b" / "link").unlink()
+    assert [item.key for item in bucket.list("", 5)] == ["a/b"]
+    bucket.delete("a/b")
+    assert bucket.list("", 5) == ()

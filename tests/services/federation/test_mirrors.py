@@ -9,7 +9,7 @@ import pytest
 
 from soundsright.adapters.chains import LocalChain
 from soundsright.adapters.peers import Hotkey, valid_signature
-from soundsright.core.errors import BucketUnavailable, InfrastructureFault, UsageError
+from soundsright.core.errors import BucketForbidden, BucketUnavailable, InfrastructureFault, UsageError
 from soundsright.core.federation import View
 from soundsright.core.federation_commitments import view_commitment_in
 from soundsright.ranking import Unusable
@@ -22,6 +22,7 @@ from soundsright.services.federation import (
     commit_view,
     committed_views,
     evidence_of,
+    mirror,
     mirror_key,
     open_evidence,
     open_view,
@@ -30,6 +31,7 @@ from soundsright.services.federation import (
     verdict_key,
     view_key,
 )
+from soundsright.services.federation.mirror import KEPT_EPOCHS
 from soundsright.services.federation.verdict_reader import verdict_objects
 from tests.services.federation.places import Machine, Watched, away, folders
 from tests.services.federation.published import (
@@ -122,6 +124,52 @@ def test_copies_are_sent_once_also_after_a_restart(tmp_path: Path, buckets: dict
     assert buckets[FIRST].head(mirror_key(digest)).etag == etag
     with pytest.raises(InfrastructureFault, match="is not on this machine"):
         machine.mirror.serve([sha("unread")])
+
+
+def test_copies_that_no_epoch_needs_any_more_are_removed_later(tmp_path: Path, buckets: dict[str, Watched]) -> None:
+    machine = machine_of(tmp_path, buckets)
+    kept, old, older = sha("kept"), sha("old"), sha("older")
+    for name in ("kept", "old", "older"):
+        machine.contents.put(sha(name), name.encode())
+    buckets[FIRST].put("mirror/of-somebody-else.json", b"x")
+    machine.mirror.serve([kept, old, older])
+    machine.restart()  # Then it is not known any more when each was needed.
+    machine.mirror.serve([kept])
+    for _ in range(KEPT_EPOCHS):
+        machine.mirror.end_epoch()
+        machine.mirror.serve([kept])
+    assert mirrored(buckets) == {kept, old, older, "of-somebody-else"}
+    machine.mirror.serve([old])
+    machine.mirror.end_epoch()
+    assert mirrored(buckets) == {kept, old, "of-somebody-else"}
+    machine.mirror.serve([older])  # One that is needed again is put again.
+    assert older in mirrored(buckets)
+
+
+def test_a_bucket_that_removes_nothing_or_is_full_of_copies_stops_nobody(
+    tmp_path: Path, buckets: dict[str, Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = machine_of(tmp_path, buckets)
+    for name in ("one", "two"):
+        machine.contents.put(sha(name), name.encode())
+    machine.mirror.serve([sha("one")])
+
+    def refused(key: str) -> None:
+        raise BucketForbidden("these keys may not remove objects")
+
+    monkeypatch.setattr(buckets[FIRST], "delete", refused)
+    for _ in range(KEPT_EPOCHS + 2):
+        machine.mirror.end_epoch()
+    assert mirrored(buckets) == {sha("one")}
+    monkeypatch.setattr(mirror, "MAX_MIRRORED", 0)
+    machine.restart()
+    machine.mirror.serve([sha("one"), sha("two")])
+    assert mirrored(buckets) == {sha("one"), sha("two")}
+
+
+def mirrored(buckets: dict[str, Watched]) -> set[str]:
+    listed = buckets[FIRST].list("mirror/", 100)
+    return {item.key.removeprefix("mirror/").removesuffix(".json") for item in listed}
 
 
 def test_a_proof_is_served_and_checked_by_others(tmp_path: Path, buckets: dict[str, Watched]) -> None:

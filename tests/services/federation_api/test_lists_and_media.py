@@ -56,6 +56,9 @@ class ListedBucket:
     def head(self, key: str) -> StoredObject:
         raise AssertionError("the API reads no object")
 
+    def delete(self, key: str) -> None:
+        raise AssertionError("the API writes into no bucket")
+
 
 def delete(client: TestClient, path: str) -> tuple[int, object]:
     reply = client.delete(path, headers=signed("DELETE", path, key=ADMIN))
