@@ -23,6 +23,7 @@ from .publishing import create_once
 from .reporting import OwnReports
 from .reveals import REVEALS_SCOPE, MinerReveals
 from .sampler import POLL_S, Sampler, sole_sampler
+from .saving import save_table
 from .table_making import EpochReading, reading_of, table_of
 from .task import TaskSettings, drawn_sets, seed_of_task
 from .task_facts import epoch_facts_of, task_facts_of
@@ -134,6 +135,7 @@ __all__ = [
     "read_allowlist",
     "reading_of",
     "row_facts",
+    "save_table",
     "seed_of_task",
     "sign_verdict",
     "sign_view",
