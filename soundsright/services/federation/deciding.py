@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from soundsright.core.errors import InfrastructureFault, RequestRefused
 from soundsright.core.federation import Verdict, View
@@ -36,6 +37,14 @@ from soundsright.services.federation.winners import EpochWinners, payable
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class NoWinners:
+    """An epoch that nobody will ever decide, and why. The last weights stay."""
+
+    epoch_block: int
+    sentence: str
+
+
 class Deciding:
     """Decides epochs, and records their winners. Use one thread."""
 
@@ -44,11 +53,11 @@ class Deciding:
         self._memory = memory
         self._stated = stated
 
-    def decide(self, epoch: int, finalized: int) -> EpochWinners:
+    def decide(self, epoch: int, finalized: int) -> EpochWinners | NoWinners:
         """The winners of an epoch. A decision that is recorded stays.
 
         Raises:
-            InfrastructureFault: they are unknown here, or to everybody. The last weights stay.
+            InfrastructureFault: they are unknown here, and can be decided later. The last weights stay.
             UsageError: a record of the state is damaged.
         """
         recorded = self._memory.winners.of_epoch(epoch)
@@ -58,20 +67,22 @@ class Deciding:
             decided = self._by_views(epoch)
         else:
             decided = self._by_own_reading(epoch, finalized)
+        if isinstance(decided, NoWinners):
+            return decided
         kept = self._memory.winners.keep(decided)
         _log.info("an epoch is decided", extra={"action": "epoch_decided", "epoch": epoch, "tasks": kept.tasks})
         return kept
 
-    def _by_views(self, epoch: int) -> EpochWinners:
+    def _by_views(self, epoch: int) -> EpochWinners | NoWinners:
         context, memory, rules = self._context, self._memory, self._context.rules
         read = read_views(context, memory, epoch)
         usable, counting = read.usable, self._stated.attested(epoch)
         views = {hotkey: view if hotkey in counting else None for hotkey, view in read.views.items()}
         result = settle(rules, context.rules_digest, read.validators, epoch, views)
         if isinstance(result, Undecided):
-            raise _undecided(result)
+            return _undecided(result)
         if not result.window:
-            raise InfrastructureFault(f"No task counts yet in epoch {epoch}", "The last weights stay.")
+            return NoWinners(epoch, f"No task counts yet in epoch {epoch}. The last weights stay.")
         verdicts = self._settled(result, usable)
         hotkeys = {row.hotkey for verdict in verdicts for row in verdict.rows}
         incumbents = hotkeys_of(self._stated.marks(epoch + rules.epoch_blocks), hotkeys)
@@ -151,13 +162,19 @@ class Deciding:
         return EpochWinners(epoch, winners, len(verdicts))
 
 
-def _undecided(result: Undecided) -> InfrastructureFault:
+def _undecided(result: Undecided) -> NoWinners:
+    """The end of an epoch that nobody decides.
+
+    Raises:
+        InfrastructureFault: only this machine cannot decide it, because it lacks views.
+    """
     if result.reason is UndecidedReason.FEW_VIEWS:
-        return InfrastructureFault(
-            f"Epoch {result.epoch_block} has {result.usable} usable views, and {result.needed} are a majority",
+        return NoWinners(
+            result.epoch_block,
+            f"Epoch {result.epoch_block} has {result.usable} usable views, and {result.needed} are a majority. "
             "Nobody decides it, and the last weights stay.",
         )
-    return InfrastructureFault(
+    raise InfrastructureFault(
         f"The views of {', '.join(result.unread)} on epoch {result.epoch_block} cannot be read, and could change"
         " the result",
         "They are read again, and until then the last weights stay.",

@@ -11,12 +11,12 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from soundsright.core.errors import SoundsRightError
+from soundsright.core.errors import InfrastructureFault, SoundsRightError
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.ports import Neuron
 from soundsright.core.profiles import Profile
 from soundsright.ranking import epoch_block, winners_shares
-from soundsright.services.federation.deciding import Deciding
+from soundsright.services.federation.deciding import Deciding, NoWinners
 from soundsright.services.federation.epoch_views import read_views
 from soundsright.services.federation.own_view import OwnView
 from soundsright.services.federation.stated import PaidWinners, RecordedPaid, Stated, payees_of_marks
@@ -35,7 +35,10 @@ CLOSE_S = 1.0
 TABLE = "federation-table"
 """The folder of the table for pages, in that of the service."""
 
-_VIEW, _PAID, _WINNERS = "federation.view", "federation.paid", "federation.winners"
+_VIEW, _VIEWS = "federation.view", "federation.views"
+_PAID, _WINNERS = "federation.paid", "federation.winners"
+_PARTS = (_PAID, _WINNERS, _VIEW, _VIEWS)
+"""The parts of an epoch's work, each with pauses of its own: a decision that waits must not delay a view."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +57,9 @@ class FederationSubsystem:
         self._health = health
         self._winners = RecordedWinners(context.records)
         self._work = _EpochWork(context)
-        self._retry = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
-        self._attempt: Attempt[bool] | None = None
+        self._retries = {part: Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S) for part in _PARTS}
+        self._attempted: tuple[str, ...] = ()
+        self._attempt: Attempt[Mapping[str, str]] | None = None
         self._paid: EpochWinners | PaidWinners | None = None
         self._stated = RecordedPaid(context.records)
         self._payees: Mapping[str, float] | None = None
@@ -93,23 +97,28 @@ class FederationSubsystem:
         now_s = self._context.clock.now()
         if self._attempt is not None and self._attempt.wait(0):
             try:
-                is_done = self._attempt.result()
+                faults = self._attempt.result()
             except Exception as error:  # noqa: BLE001 - reported with its trace; the last payees count
                 _log.exception("an epoch's work failed", extra={"action": "epoch_failed"})
-                self._work.problems = {
-                    _WINNERS: f"{type(error).__name__}: {str(error)[:200]}. The log has the traceback."
-                }
-                is_done = False
+                sentence = f"{type(error).__name__}: {str(error)[:200]}. The log has the traceback."
+                faults = dict.fromkeys(self._attempted, sentence)
             self._attempt = None
-            self._retry.succeeded() if is_done else self._retry.failed(now_s)
-            for name in (_VIEW, _PAID, _WINNERS):
-                self._health.problem(name, self._work.problems.get(name))
-        if self._attempt is None and self._retry.is_due(now_s) and self._work.is_due(finalized):
-            self._attempt = Attempt(FEDERATION, lambda: self._work.run(finalized))
+            for part in self._attempted:
+                self._retries[part].failed(now_s) if part in faults else self._retries[part].succeeded()
+                if part != _VIEWS:
+                    self._health.problem(part, faults.get(part) or self._work.told.get(part))
+        if self._attempt is None:
+            parts = tuple(part for part in self._work.due(finalized) if self._retries[part].is_due(now_s))
+            if parts:
+                self._attempted = parts
+                self._attempt = Attempt(FEDERATION, lambda: self._work.run(finalized, parts))
 
 
 class _EpochWork:
-    """The work in a block. One thread at a time calls `run`; `problems` are those of the last run."""
+    """The work in a block. One thread at a time calls `run`.
+
+    `told` says of a part what is wrong in this epoch for good.
+    """
 
     def __init__(self, context: WeightsContext) -> None:
         self._context = context
@@ -117,25 +126,23 @@ class _EpochWork:
         self._view: OwnView | None = None
         self._decided = self._paid = self._collected = -1
         self._stopped = threading.Event()
-        self.problems: Mapping[str, str] = {}
+        self.told: Mapping[str, str] = {}
 
     def stop(self) -> None:
         self._stopped.set()
 
-    def is_due(self, finalized: int) -> bool:
-        """Whether a view or a decision is missing in this block. Do not call it while `run` runs."""
+    def due(self, finalized: int) -> tuple[str, ...]:
+        """The parts that are missing in this block. Do not call it while `run` runs."""
         rules = self._context.rules
-        is_undecided = decidable_epoch(finalized, rules) not in (None, self._decided)
-        return is_undecided or self._lacks_views(finalized) or self._lacks_view(finalized)
-
-    def _lacks_views(self, finalized: int) -> bool:
-        """Whether statements of the present epoch are on the chain, and those views or winners are not read yet."""
-        rules = self._context.rules
-        if rules.profile is not Profile.SOUNDSRIGHT:
-            return False
-        return stated_epoch(finalized, rules) not in (None, self._paid) or (
-            stated_epoch(finalized, rules) not in (None, self._collected)
-        )
+        is_stated = rules.profile is Profile.SOUNDSRIGHT
+        present = stated_epoch(finalized, rules)
+        missing = {
+            _PAID: is_stated and present not in (None, self._paid),
+            _WINNERS: decidable_epoch(finalized, rules) not in (None, self._decided),
+            _VIEW: self._lacks_view(finalized),
+            _VIEWS: is_stated and present not in (None, self._collected),
+        }
+        return tuple(part for part in _PARTS if missing[part])
 
     def _lacks_view(self, finalized: int) -> bool:
         rules = self._context.rules
@@ -145,55 +152,52 @@ class _EpochWork:
         is_early = finalized < epoch + rules.half_epoch
         return is_early if self._view is None else self._view.is_due(epoch, finalized)
 
-    def run(self, finalized: int) -> bool:
-        """Do what is due. Returns whether all of it is done."""
+    def run(self, finalized: int, parts: Collection[str]) -> Mapping[str, str]:
+        """Do these parts. Returns the sentence of each that failed and is tried again."""
         context, rules = self._context, self._context.rules
         memory = self._memory = self._memory or FederationMemory(context)
         if context.account is not None and self._view is None:
             self._view = OwnView(context, context.account, memory)
-        problems: dict[str, str] = {}
-
-        def attempt(name: str, work: Callable[[], object]) -> None:
-            try:
-                work()
-            except SoundsRightError as error:
-                problems[name] = str(error)
-
         stated = Stated(context.chain, rules, memory, RecordedPaid(context.records))
-        epoch, present = decidable_epoch(finalized, rules), stated_epoch(finalized, rules)
-        if self._lacks_views(finalized) and present is not None and present != self._paid:
-            attempt(_PAID, lambda: self._pay(stated, present))
-        if epoch is not None and epoch != self._decided:
-            attempt(_WINNERS, lambda: self._decide(memory, stated, epoch, finalized))
+        decidable, present = decidable_epoch(finalized, rules), stated_epoch(finalized, rules)
+        works: dict[str, Callable[[], None]] = {}
+        if present is not None:
+            works[_PAID] = lambda: self._pay(stated, present)
+            works[_VIEWS] = lambda: self._collect(memory, present)
+        if decidable is not None:
+            works[_WINNERS] = lambda: self._decide(memory, stated, decidable, finalized)
         view = self._view
-        if view is not None and self._lacks_view(finalized) and not self._stopped.is_set():
-            attempt(_VIEW, lambda: view.publish(epoch_block(finalized, rules.epoch_blocks), finalized))
-        is_collected = True
-        if self._lacks_views(finalized) and present is not None and present != self._collected:
-            is_collected = self._collect(memory, present)
-        self.problems = problems
-        return not problems and is_collected
+        if view is not None:
+            works[_VIEW] = lambda: view.publish(epoch_block(finalized, rules.epoch_blocks), finalized)
+        faults = {}
+        for part in _PARTS:
+            if part in parts and part in works and not self._stopped.is_set():
+                try:
+                    works[part]()
+                except SoundsRightError as error:
+                    faults[part] = str(error)
+        return faults
 
     def _pay(self, stated: Stated, epoch: int) -> None:
         stated.pay(epoch)
         self._paid = epoch
 
-    def _collect(self, memory: FederationMemory, epoch: int) -> bool:
-        """Read the present views before they count, and serve copies. Returns whether all of them are read."""
-        try:
-            found = read_views(self._context, memory, epoch)
-        except SoundsRightError as error:
-            _log.info("views cannot be read: %s", error, extra={"action": "views_unread", "epoch": epoch})
-            return False
+    def _collect(self, memory: FederationMemory, epoch: int) -> None:
+        """Read the present views before they count, and serve copies.
+
+        Raises:
+            InfrastructureFault: not all of them can be read.
+        """
+        found = read_views(self._context, memory, epoch)
         if found.unread:
-            return False
+            raise InfrastructureFault(f"{len(found.unread)} views of epoch {epoch} cannot be read")
         self._collected = epoch
-        return True
 
     def _decide(self, memory: FederationMemory, stated: Stated, epoch: int, finalized: int) -> None:
         decided = Deciding(self._context, memory, stated).decide(epoch, finalized)
         self._save_table(memory, epoch, finalized)
         self._decided = decided.epoch_block
+        self.told = {_WINNERS: decided.sentence} if isinstance(decided, NoWinners) else {}
 
     def _save_table(self, memory: FederationMemory, epoch: int, finalized: int) -> None:
         """Save the state of the federation for pages. Nothing depends on it, so a failure is only told."""

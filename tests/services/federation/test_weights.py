@@ -8,7 +8,7 @@ import pytest
 
 from soundsright.core.federation import StatedMaterial
 from soundsright.core.profiles import Profile
-from soundsright.services.federation import evidence_key
+from soundsright.services.federation import evidence_key, view_key
 from soundsright.services.federation.weights import TABLE, decidable_epoch, stated_epoch
 from soundsright.services.federation.winners import payable
 from soundsright.services.records import TurnState, read_federation_table
@@ -152,6 +152,17 @@ def test_without_a_majority_of_views_nobody_decides(voters: Voters) -> None:
     decide(voters)
     assert voters.running[one].payees() is None
     assert "has 0 usable views, and 2 are a majority" in voters.problems(one)
+
+
+def test_an_epoch_that_nobody_decides_delays_no_view(voters: Voters) -> None:
+    one, later = voters.addresses[0], FIRST + 120
+    voters.start(one)
+    decide(voters)
+    assert "federation.winners" in voters.health[one].problems()
+    voters.advance_to(later)
+    voters.running[one].tick(later, voters.chain.neurons())
+    assert voters.running[one].settle(60.0)
+    assert voters.buckets[one].head(view_key(later, one)).size_bytes > 0, "although no time has passed since"
 
 
 def test_without_a_list_of_validators_nothing_is_published_and_the_last_weights_stay(tmp_path: Path) -> None:
