@@ -15,7 +15,8 @@ from soundsright.config import FederationSettings, read_settings
 from soundsright.core.federation import JudgedRow, StatedMaterial, Verdict, allowlist_digest, allowlist_json
 from soundsright.core.sources import ModelRef
 from soundsright.ranking import turn
-from soundsright.services.federation import sign_verdict, verdict_key
+from soundsright.services.federation import generated_stem, original_stem, sign_verdict, verdict_key
+from soundsright.services.records import read_federation_table
 from tests.cli.federation.lab import ONE, TWO, federation
 from tests.cli.test_executor import ALICE, OWNER, Net, net
 from tests.services.federation.published import sha
@@ -122,6 +123,28 @@ def test_the_window_and_the_ranks_follow_from_the_buckets(lab: Net, capsys: pyte
     assert ask("get-rank") == 0
     assert "winner" in capsys.readouterr().out
     assert list((lab.folder / "two").iterdir()) == [lab.folder / "two" / "@bucket"]
+
+
+def test_a_saved_table_has_the_audio_of_its_latest_tasks(lab: Net, capsys: pytest.CaptureFixture[str]) -> None:
+    one = FolderBucket(lab.folder / "one")
+    for task in (2, 3, 4):
+        publish(lab, task)
+        for stem in (original_stem(task, "000"), generated_stem(task, ALICE.address, "000")):
+            one.put(f"{stem}.flac", b"fLaC of task %d" % task)
+    saved = lab.folder / "saved"
+    assert ask("get-rank", "--save", str(saved), "--audio-tasks", "2") == 0
+    assert {task.task: task.clips for task in read_federation_table(saved).tasks} == {
+        2: (),
+        3: ("000",),
+        4: ("000",),
+    }
+    site = lab.folder / "site"
+    assert run(cli, ["leaderboard", "build", str(site), "--federation", str(saved)]) == 0
+    assert (site / "federation" / "audio" / "4" / "0" / "000.flac").read_bytes() == b"fLaC of task 4"
+    (lab.folder / "file").write_text("")
+    capsys.readouterr()
+    assert ask("get-rank", "--save", str(lab.folder / "file" / "below")) == 2
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_a_bucket_that_is_away_is_told_and_changes_nothing_else(
