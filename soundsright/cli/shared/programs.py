@@ -82,12 +82,15 @@ class Programs:
         """Change the settings of programs that are started from now on."""
         self._settings.update(settings)
 
-    def start(self, name: str, words: Sequence[str], **settings: str) -> None:
-        """Start `soundsright WORDS` with the wallet and the state of `name`. Its output goes to `NAME.log`."""
+    def start(self, name: str, words: Sequence[str], *, module: str = "soundsright", **settings: str) -> None:
+        """Start `soundsright WORDS` with the wallet and the state of `name`. Its output goes to `NAME.log`.
+
+        `module` is another program for the same words.
+        """
         log = self._folder / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                _command(words),
+                _command(words, module),
                 env=self._environment(name, settings),
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
@@ -144,6 +147,13 @@ class Programs:
             time.sleep(every_s)
         return value
 
+    def kill(self, name: str) -> None:
+        """End a program at once, without a chance to clean up. `wait` no longer expects it to run."""
+        for each in [each for each in self._started if each.name == name]:
+            each.process.kill()
+            each.process.wait()
+            self._started.remove(each)
+
     def output(self, name: str) -> str:
         """The output so far of the program that was started last under this name."""
         return next(_text(each.log) for each in reversed(self._started) if each.name == name)
@@ -179,8 +189,8 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def _command(words: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "soundsright", *words]
+def _command(words: Sequence[str], module: str = "soundsright") -> list[str]:
+    return [sys.executable, "-m", module, *words]
 
 
 def _text(path: Path) -> str:

@@ -6,7 +6,6 @@ Times are in seconds. A block lasts `_BLOCK_S`, so that a round begins soon.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from soundsright.cli.shared.demos import ORGANISER, RULES_FILE, claim_folder, started_chain
 from soundsright.cli.shared.options import ANY_PATH, option
 from soundsright.cli.shared.programs import Programs, free_port
 from soundsright.core.errors import PeerUnavailable, RegistryUnavailable, UsageError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 MODELS = ("spectral-gate", "gtcrn", "degraded")
 """The models of the demo's miners, in folders of `models/`. The last one returns its input."""
 VALIDATORS = ("validator-1", "validator-2")
-ORGANISER = "organiser"
 
 _BLOCK_S = 1.0
 _UPDATE_BLOCKS = 20
@@ -98,31 +97,12 @@ def command(out: Path, without_containers: bool, base: str | None) -> None:
     started_s = time.monotonic()
     if base is not None and without_containers:
         raise UsageError("--base is for containers, and --without-containers uses none", "Give one of the two.")
-    _claim(out)
+    claim_folder(out, "executor", _RULES)
     folder = out.absolute()
     with _images(folder, base, without_containers=without_containers) as images, Programs(folder, {}) as programs:
         _run(folder, programs, images)
     _show_pages(folder)
     click.echo(f"The demo took {time.monotonic() - started_s:.0f} s. The programs' logs are in {out}.")
-
-
-def _claim(out: Path) -> None:
-    """Make the folder, or empty it if it has an earlier demo.
-
-    Raises:
-        UsageError: it has other files, or cannot be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        present = {path.name for path in out.iterdir()}
-        if present and "demo.json" not in present:
-            raise UsageError(f"--out {out} has files that are not a demo's", "Give an empty or new folder.")
-        for path in out.iterdir():
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        (out / "demo.json").write_text(json.dumps({"demo": "executor"}), encoding="utf-8")
-        (out / "rules.toml").write_text(_RULES, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--out {out} cannot be written ({error.strerror})", "Give another folder.") from error
 
 
 @dataclass(frozen=True)
@@ -202,14 +182,14 @@ def _stand_ins(folder: Path) -> _Images:
 
 def _run(folder: Path, programs: Programs, images: _Images) -> None:
     """Start all programs, submit the images, and wait for the table and the weights."""
-    chain = _started_chain(folder, programs)
+    chain = started_chain(folder, programs, VALIDATORS, MODELS, block_s=_BLOCK_S)
     by_miner = _published_images(images)
     ports = free_port(), free_port()
     programs.set(
         SOUNDSRIGHT_POLL_S="2",
         SUBNET_API_URL=_url(ports[0]),
         EXECUTOR_API_URL=_url(ports[1]),
-        SOUNDSRIGHT_RULESET=str(folder / "rules.toml"),
+        SOUNDSRIGHT_RULESET=str(folder / RULES_FILE),
         SOUNDSRIGHT_SPEECH="recordings",
         SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS="true",
         EXECUTOR_CLIPS=str(_CLIPS),
@@ -235,7 +215,7 @@ def _run(folder: Path, programs: Programs, images: _Images) -> None:
     click.echo()
     click.echo(programs.run(VALIDATORS[0], ["executor", "scores", *source], timeout_s=_SUBMIT_S).rstrip())
     _keep_results(folder, ports[1])
-    words = ["executor", "verify", str(folder / "results.json"), "--ruleset", str(folder / "rules.toml")]
+    words = ["executor", "verify", str(folder / "results.json"), "--ruleset", str(folder / RULES_FILE)]
     click.echo(programs.run(VALIDATORS[0], words, timeout_s=_SUBMIT_S).rstrip())
     _print_weights(chain, programs, weights)
 
@@ -268,30 +248,6 @@ def _start_services(programs: Programs, ports: tuple[int, int], images: _Images)
     )
     programs.wait(lambda: _answers(ports[0]), "the coordinator answers", timeout_s=_START_S)
     programs.wait(lambda: _answers(ports[1]), "the executor answers", timeout_s=_START_S)
-
-
-def _started_chain(folder: Path, programs: Programs) -> HttpChain:
-    """A private chain on which all keys are registered."""
-    from soundsright.adapters.chains import HttpChain
-    from soundsright.adapters.peers import Hotkey
-
-    port = free_port()
-    url = _url(port)
-    programs.address(ORGANISER)
-    programs.set(SUBTENSOR_CHAIN_ENDPOINT=url)
-    programs.start(
-        "chain",
-        ["chain", "serve", "--port", str(port), "--block-every", f"{_BLOCK_S:g}"],
-        WALLET=ORGANISER,
-    )
-    programs.wait(lambda: True if "Chain of" in programs.output("chain") else None, "the chain", timeout_s=_START_S)
-    key = Hotkey.read(folder / "wallets" / ORGANISER / "hotkeys" / "default")
-    chain = HttpChain(url, key)
-    for name in VALIDATORS:
-        chain.register(programs.address(name), stake=1_000.0, permit=True)
-    for name in MODELS:
-        chain.register(programs.address(name))
-    return chain
 
 
 def _answers(port: int) -> bool | None:

@@ -9,6 +9,7 @@ from soundsright.cli.commands.federation import (
     audit,
     blacklist,
     db,
+    demo,
     miner,
     preflight,
     ranks,
@@ -38,7 +39,7 @@ def command() -> None:
     """
 
 
-for _module in (serve, preflight, validator, miner, db, blacklist, api, audit):
+for _module in (demo, serve, preflight, validator, miner, db, blacklist, api, audit):
     command.add_command(_module.command)
 for _command in (serve.servers, turns.whose_turn, turns.window, ranks.get_rank, verify.verify):
     command.add_command(_command)
