@@ -16,7 +16,15 @@ from soundsright.core.errors import InfrastructureFault, RecordConflict, UsageEr
 from soundsright.core.federation_commitments import UNKNOWN_WINNER, ViewCommitment, validators_in, winner_mark
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.ports import LiveChain, Record, Records
-from soundsright.ranking import EpochStatement, attested_views, majority, stated_winners, winners_shares
+from soundsright.core.profiles import Profile
+from soundsright.ranking import (
+    EpochStatement,
+    attested_views,
+    epoch_block,
+    majority,
+    stated_winners,
+    winners_shares,
+)
 from soundsright.services.federation.epoch_views import listed
 from soundsright.services.federation.view_commitments import commitments_to_views
 from soundsright.services.federation.weights_context import FederationMemory
@@ -136,6 +144,20 @@ class Stated:
         until = epoch + self._rules.half_epoch
         found = commitments_to_views(self._chain, validators, epoch, until)
         return [statement for statement in found.values() if statement is not None]
+
+
+def stated_epoch(finalized: int, rules: FederationRules) -> int | None:
+    """The last epoch whose winners are paid in a final block; None before the first.
+
+    In the profile `soundsright` the statements of its first half have to be on the chain.
+
+    >>> [stated_epoch(block, FederationRules()) for block in (89, 90, 269, 270)]
+    [None, 0, 0, 180]
+    """
+    epoch = epoch_block(finalized, rules.epoch_blocks)
+    if rules.profile is Profile.SOUNDSRIGHT and finalized < epoch + rules.half_epoch:
+        epoch -= rules.epoch_blocks
+    return epoch if epoch >= 0 else None
 
 
 def marks_of(winners: Mapping[str, str | None]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The state of a federation as one validator reads it: turns, ranks and latest tasks, for pages and commands.
 
-It is the own reading of all buckets. What a validator pays follows from the views of all, so a table can differ
-from the weights for a while. Blocks are counted.
+The turns and ranks are the own reading of all buckets. The winners and weights are those that the validators state
+on the chain, so they are some epochs older. Blocks are counted.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from soundsright.core.errors import InfrastructureFault
 from soundsright.core.federation import Verdict
+from soundsright.core.profiles import Profile
 from soundsright.ranking import (
     FederationDecision,
     failover_order,
@@ -23,6 +25,7 @@ from soundsright.services.federation.allowlist import Allowlist
 from soundsright.services.federation.bucket_reader import Absent, Unknown
 from soundsright.services.federation.epoch_views import listed
 from soundsright.services.federation.own_view import read_epoch
+from soundsright.services.federation.stated import RecordedPaid, Stated, hotkeys_of, stated_epoch
 from soundsright.services.federation.verdict import TaskFacts
 from soundsright.services.federation.verdict_reader import Found, ReadVerdict, Refused
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
@@ -104,17 +107,16 @@ def table_of(context: WeightsContext, memory: FederationMemory, reading: EpochRe
     rules, allowlist = context.rules, reading.allowlist
     counting = window(reading.canonical, reading.epoch_block, rules)
     verdicts = [found.verdict for task in counting if (found := reading.canonical[task]) is not None]
-    last = memory.winners.last()
+    standing, problem = _standing(context, memory, reading, verdicts)
     decisions = federation_decisions(
         rules,
         context.organiser.ruleset,
         context.organiser.competitions,
         verdicts,
-        {} if last is None else last.incumbents,
+        standing,
         epoch_block=reading.epoch_block,
         floors=context.floors,
     )
-    winners = {name: each.winner for name, each in decisions.items()} if last is None else last.winners
     now = turn(reading.finalized, len(allowlist.validators), rules.interval_blocks, rules.grace_blocks)
     return FederationTable(
         block=reading.finalized,
@@ -128,10 +130,32 @@ def table_of(context: WeightsContext, memory: FederationMemory, reading: EpochRe
         turns=tuple(_turns(context, memory, reading)),
         ranks=tuple(row for decision in decisions.values() for row in _ranks(decision)),
         tasks=tuple(_task(found) for found in _latest(reading.canonical)),
-        winners={name: hotkey for name, hotkey in winners.items() if hotkey is not None},
-        weights=winners_shares(rules, winners),
-        problems=_problems(reading),
+        winners=standing,
+        weights=winners_shares(rules, standing),
+        problems=(*_problems(reading), *problem),
     )
+
+
+def _standing(
+    context: WeightsContext, memory: FederationMemory, reading: EpochReading, verdicts: Sequence[Verdict]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The winners that are paid now, by competition, and a sentence if they are not known here.
+
+    Raises:
+        StateUnavailable: the state does not answer.
+        UsageError: a record is damaged.
+    """
+    epoch = stated_epoch(reading.finalized, context.rules)
+    if context.rules.profile is not Profile.SOUNDSRIGHT:
+        last = memory.winners.last()
+        return ({} if last is None else dict(last.incumbents)), ()
+    if epoch is None:
+        return {}, ()
+    try:
+        marks = Stated(context.chain, context.rules, memory, RecordedPaid(context.records)).marks(epoch)
+    except InfrastructureFault as fault:
+        return {}, (f"The winners that are paid now are not known here: {fault}"[:400],)
+    return hotkeys_of(marks, {row.hotkey for verdict in verdicts for row in verdict.rows}), ()
 
 
 def _turns(context: WeightsContext, memory: FederationMemory, reading: EpochReading) -> Iterator[TableTurn]:

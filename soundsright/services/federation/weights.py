@@ -19,7 +19,13 @@ from soundsright.ranking import epoch_block, winners_shares
 from soundsright.services.federation.deciding import Deciding, NoWinners
 from soundsright.services.federation.epoch_views import read_views
 from soundsright.services.federation.own_view import OwnView
-from soundsright.services.federation.stated import PaidWinners, RecordedPaid, Stated, payees_of_marks
+from soundsright.services.federation.stated import (
+    PaidWinners,
+    RecordedPaid,
+    Stated,
+    payees_of_marks,
+    stated_epoch,
+)
 from soundsright.services.federation.table_making import reading_of, table_of
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
 from soundsright.services.federation.winners import EpochWinners, RecordedWinners
@@ -206,20 +212,6 @@ class _EpochWork:
             write_federation_table(self._context.folder / TABLE, table)
         except (SoundsRightError, OSError, ValueError) as error:
             _log.warning("the table is not saved: %s", error, extra={"action": "table_not_saved"})
-
-
-def stated_epoch(finalized: int, rules: FederationRules) -> int | None:
-    """The last epoch whose winners are paid in a final block; None before the first.
-
-    In the profile `soundsright` the statements of its first half have to be on the chain.
-
-    >>> [stated_epoch(block, FederationRules()) for block in (89, 90, 269, 270)]
-    [None, 0, 0, 180]
-    """
-    epoch = epoch_block(finalized, rules.epoch_blocks)
-    if rules.profile is Profile.SOUNDSRIGHT and finalized < epoch + rules.half_epoch:
-        epoch -= rules.epoch_blocks
-    return epoch if epoch >= 0 else None
 
 
 def decidable_epoch(finalized: int, rules: FederationRules) -> int | None:

@@ -37,7 +37,7 @@ FRIEND, ENEMY = "mirror", "kestrel"
 
 _COMPETITION = "DENOISING_16000HZ"
 _BLOCK_S = 1.0
-_INTERVAL_BLOCKS, _EPOCH_BLOCKS, _EPOCHS = 18, 54, 3
+_INTERVAL_BLOCKS, _EPOCH_BLOCKS, _EPOCHS = 16, 48, 3
 _OWNER_BUCKET = "organiser"
 _READ_KEY, _WRITE_KEY = "READER-OF-ALL", "WRITER-OF-ALL"
 _RUN_S = 60.0
@@ -59,6 +59,7 @@ interval_blocks = {_INTERVAL_BLOCKS}
 epoch_blocks = {_EPOCH_BLOCKS}
 refresh_blocks = {_INTERVAL_BLOCKS}
 settle_margin = 0
+min_validators = 0.4
 clips = 4
 competitions = ["{_COMPETITION}"]
 
