@@ -11,6 +11,7 @@ from soundsright.core.profiles import Profile
 from soundsright.services.federation import evidence_key, view_key
 from soundsright.services.federation.stated import stated_epoch
 from soundsright.services.federation.weights import TABLE, decidable_epoch
+from soundsright.services.federation.winners import payable
 from soundsright.services.records import TurnState, read_federation_table
 from tests.services.federation import published
 from tests.services.federation.places import Watched, away
