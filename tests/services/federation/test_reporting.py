@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from soundsright.core.errors import EntryRefused, PeerUnavailable
 from soundsright.core.ports import Reply
+from soundsright.services.federation.object_keys import metadata_key
 from soundsright.services.federation.reporting import OwnReports
 from soundsright.services.federation.winners import EpochWinners, RecordedWinners
 from soundsright.services.federation_api import FederationReporter, MinerReport
@@ -87,3 +89,26 @@ def test_an_opinion_has_each_miner_with_the_code_of_its_refusal(federation: Fede
     won = {COMPETITIONS[0].id: "alice", COMPETITIONS[1].id: None}
     RecordedWinners(records).keep(EpochWinners(0, won, 10))
     assert reports_of(federation.validator("v0"), records).opinion().winners == won
+
+
+def test_an_opinion_knows_the_copies_that_the_last_task_refused_until_they_change(federation: Federation) -> None:
+    federation.reach(5 * RULES.interval_blocks)
+    validator = federation.validator("v0")
+    validator.tick()
+    assert validator.published == [5]
+    reports, bucket = reports_of(validator), validator.context.bucket
+    assert all(miner.valid for miner in reports.opinion().miners)
+    metadata = json.loads(bucket.get(metadata_key(5), 10**7))
+    uids = {neuron.hotkey: neuron.uid for neuron in federation.chain.neurons()}
+    refused = {"hotkey": "bob", "uid": uids["bob"], "competition": COMPETITIONS[0].id, "code": "copy"}
+    bucket.put(metadata_key(5), json.dumps(metadata | {"refusals": [refused]}).encode())
+    assert reports.opinion().miners == (
+        MinerReport("alice", uids["alice"], True),
+        MinerReport("bob", uids["bob"], False, "copy"),
+    )
+    bucket.put(metadata_key(5), b"something else")
+    assert all(miner.valid for miner in reports.opinion().miners)
+    bucket.put(metadata_key(5), json.dumps(metadata | {"refusals": [refused]}).encode())
+    federation.enter("bob", Behaviour(0.7))
+    federation.reach(6 * RULES.interval_blocks)
+    assert [m for m in reports.opinion().miners if not m.valid] == [], "the new entry was not judged yet"
