@@ -38,11 +38,12 @@ def published_verdict(
         ChainUnavailable: the chain does not answer.
     """
     from soundsright.adapters.machine import SystemClock
-    from soundsright.services.federation import DOCUMENTS, Allowlists, Contents, TaskBook
+    from soundsright.services.federation import DOCUMENTS, Allowlists, Contents, TaskBook, metric_ranges
 
     contents = Contents(settings.folder / DOCUMENTS)
     lists = Allowlists(chain, source_bucket(settings), agreed.rules, contents, SystemClock())
-    book = TaskBook(chain, agreed.rules, agreed.digest, lists)
+    ranges = metric_ranges(agreed.organiser.competitions)
+    book = TaskBook(chain, agreed.rules, agreed.digest, lists, ranges)
     finalized = chain.finalized().number
     if task * agreed.rules.interval_blocks > finalized:
         raise UsageError(

@@ -26,7 +26,7 @@ from .sampler import POLL_S, Sampler, sole_sampler
 from .saving import save_table
 from .table_making import EpochReading, reading_of, table_of
 from .task import TaskSettings, drawn_sets, seed_of_task
-from .task_facts import epoch_facts_of, task_facts_of
+from .task_facts import epoch_facts_of, metric_ranges, task_facts_of
 from .task_files import generated_stem, original_stem
 from .verdict import (
     MAX_VERDICT_BYTES,
@@ -125,6 +125,7 @@ __all__ = [
     "evidence_of",
     "generated_stem",
     "metadata_key",
+    "metric_ranges",
     "mirror_key",
     "open_evidence",
     "open_verdict",

@@ -97,13 +97,24 @@ class Allowlists:
 
 
 class TaskBook:
-    """The facts of each task, to hold verdicts against them. `rules_digest` is that of `rules.digest_with`."""
+    """The facts of each task, to hold verdicts against them.
 
-    def __init__(self, chain: LiveChain, rules: FederationRules, rules_digest: str, lists: Allowlists) -> None:
+    `rules_digest` is that of `rules.digest_with`, and `ranges` are the `metric_ranges`.
+    """
+
+    def __init__(
+        self,
+        chain: LiveChain,
+        rules: FederationRules,
+        rules_digest: str,
+        lists: Allowlists,
+        ranges: Mapping[str, tuple[float, float]],
+    ) -> None:
         self._chain = chain
         self._rules = rules
         self._rules_digest = rules_digest
         self._lists = lists
+        self._ranges = ranges
         self._facts: dict[int, TaskFacts] = {}
 
     def facts(self, task: int) -> TaskFacts | None:
@@ -122,7 +133,12 @@ class TaskBook:
             except HistoryGone:
                 return None
             self._facts[task] = task_facts_of(
-                task, allowlist, self._rules, rules_digest=self._rules_digest, block_hash=block_hash
+                task,
+                allowlist,
+                self._rules,
+                rules_digest=self._rules_digest,
+                block_hash=block_hash,
+                ranges=self._ranges,
             )
         return self._facts[task]
 

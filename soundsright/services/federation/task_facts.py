@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from soundsright.core.competition import Competition
+from soundsright.core.federation import GATED_METRICS
 from soundsright.core.federation_rules import FederationRules
+from soundsright.metrics import metric
 from soundsright.ranking import lookback_tasks, turn
 from soundsright.services.federation.allowlist import Allowlist
 from soundsright.services.federation.verdict import TaskFacts
@@ -19,6 +22,7 @@ def task_facts_of(
     rules_digest: str,
     block_hash: str,
     sets: Mapping[str, str] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> TaskFacts:
     """The facts of a task. `block_hash` is that of its first block, `rules_digest` that of `rules.digest_with`."""
 
@@ -39,7 +43,18 @@ def task_facts_of(
         sampler=sampler,
         sets=sets,
         late_block=late_block(task, rules),
+        ranges=ranges or {},
     )
+
+
+def metric_ranges(competitions: Iterable[Competition]) -> dict[str, tuple[float, float]]:
+    """The least and the greatest score of each metric that can decide a winner of these competitions.
+
+    Raises:
+        UsageError: a metric is not known here.
+    """
+    names = {*GATED_METRICS, *(name for competition in competitions for name in competition.metric_weights)}
+    return {name: (metric(name).low, metric(name).high) for name in sorted(names)}
 
 
 def late_block(task: int, rules: FederationRules) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -54,7 +54,8 @@ class TaskFacts:
     `validators` and `allowlist` are the list that holds for the task, and its digest. `block_hash` is the hash of
     the task's first block. `rules` is the digest of all rules that decide. `sampler` gives the validator whose turn
     a block is; None if the block is not of this task. `sets` are the digests of the sets, if this machine has drawn
-    them; otherwise they are not compared. From `late_block` on, a new verdict comes too late.
+    them; otherwise they are not compared. From `late_block` on, a new verdict comes too late. `ranges` are the
+    least and the greatest score of each metric that decides.
     """
 
     task: int
@@ -67,6 +68,7 @@ class TaskFacts:
     sampler: Callable[[int], str | None]
     sets: Mapping[str, str] | None = None
     late_block: int = 2**63
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def sign_verdict(verdict: Verdict, account: Account) -> bytes:
@@ -92,7 +94,7 @@ def check_verdict(verdict: Verdict, known: TaskFacts, *, validator: str, finaliz
 
     Raises:
         RequestRefused: `wrong_task`, `wrong_signer`, `from_future`, `wrong_turn`, `wrong_allowlist`, `wrong_rules`,
-            `wrong_seed`, `wrong_set` or `wrong_rows`.
+            `wrong_seed`, `wrong_set`, `wrong_rows` or `wrong_score`.
     """
     if verdict.validator != validator or validator not in known.validators:
         raise RequestRefused("wrong_signer", f"This is a verdict of {verdict.validator}, not of {validator}")
@@ -111,6 +113,8 @@ def check_verdict(verdict: Verdict, known: TaskFacts, *, validator: str, finaliz
     if verdict.block_hash.removeprefix("0x") != known.block_hash.removeprefix("0x"):
         raise RequestRefused("wrong_seed", "The verdict names another hash of the task's first block")
     _check_sets(verdict, known)
+    for means in (*verdict.unprocessed.values(), *(row.means for row in verdict.rows)):
+        _check_ranges(means, known.ranges)
 
 
 def _check_sets(verdict: Verdict, known: TaskFacts) -> None:
@@ -123,6 +127,14 @@ def _check_sets(verdict: Verdict, known: TaskFacts) -> None:
             raise RequestRefused("wrong_rows", f"A row of {row.competition} has an impossible number of failures")
         if row.block > verdict.block:
             raise RequestRefused("wrong_rows", f"A row of {row.competition} has an entry from after the verdict")
+
+
+def _check_ranges(means: Mapping[str, float], ranges: Mapping[str, tuple[float, float]]) -> None:
+    for metric, (low, high) in ranges.items():
+        if metric in means and not low <= means[metric] <= high:
+            raise RequestRefused(
+                "wrong_score", f"A mean of {metric} is {means[metric]}, and its scores are from {low} to {high}"
+            )
 
 
 def verdict_facts(verdict: Verdict) -> dict[str, Any]:

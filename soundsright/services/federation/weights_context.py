@@ -20,7 +20,7 @@ from soundsright.services.federation.first_seen import FirstSeen
 from soundsright.services.federation.known_lists import Allowlists, TaskBook
 from soundsright.services.federation.known_proofs import KnownProofs
 from soundsright.services.federation.mirror import Mirror
-from soundsright.services.federation.task_facts import epoch_facts_of
+from soundsright.services.federation.task_facts import epoch_facts_of, metric_ranges
 from soundsright.services.federation.verdict_reader import VerdictReader
 from soundsright.services.federation.view_reader import ViewReader
 from soundsright.services.federation.views import EpochFacts
@@ -73,7 +73,8 @@ class FederationMemory:
         valid_signature = context.valid_signature
         self.contents = Contents(context.folder / DOCUMENTS)
         self.lists = Allowlists(context.chain, context.source, context.rules, self.contents, context.clock)
-        self.tasks = TaskBook(context.chain, context.rules, context.rules_digest, self.lists)
+        ranges = metric_ranges(context.organiser.competitions)
+        self.tasks = TaskBook(context.chain, context.rules, context.rules_digest, self.lists, ranges)
         reader = BucketReader(context.buckets, context.clock, at_once=context.at_once)
         self.mirror = Mirror(context.own, reader, self.contents)
         self.verdicts = VerdictReader(

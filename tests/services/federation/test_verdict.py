@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from soundsright.adapters.peers import Hotkey, valid_signature
+from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import RequestRefused
 from soundsright.core.federation import Verdict
 from soundsright.core.sources import ImageRef, SourceRef
@@ -17,6 +18,7 @@ from soundsright.services.federation import (
     VERDICT,
     TaskFacts,
     check_verdict,
+    metric_ranges,
     open_verdict,
     sign_verdict,
 )
@@ -222,6 +224,25 @@ def test_a_verdict_that_is_not_the_one_of_this_task_is_refused(made: Verdict, co
     with pytest.raises(RequestRefused) as refused:
         check(made)
     assert refused.value.code == code
+
+
+def test_a_mean_that_its_metric_cannot_have_makes_the_verdict_invalid() -> None:
+    known = task_facts(ranges={"PESQ_WB": (0.0, 4.65), "SI_SDR": (-60.0, 100.0)})
+    check(verdict(), known)
+    for metric, mean in (("PESQ_WB", 4.650001), ("PESQ_WB", -0.000001), ("SI_SDR", 1e6), ("SI_SDR", -61.0)):
+        row_ = row(2)
+        lying = row_.__class__(**{**vars(row_), "means": {**row_.means, metric: mean}})
+        worst = {name: {**dict.fromkeys(METRICS, 0.25), metric: mean} for name in COMPETITIONS}
+        for made in (verdict(rows=(lying,)), verdict(unprocessed=worst)):
+            with pytest.raises(RequestRefused, match=metric) as refused:
+                check(made, known)
+            assert refused.value.code == "wrong_score"
+
+
+def test_the_ranges_are_those_of_the_metrics_that_decide() -> None:
+    ranges = metric_ranges(PUBLISHED[:1])
+    assert ranges.keys() == {"ESTOI", "PESQ_WB", "SI_SDR"}
+    assert ranges["SI_SDR"] == (-60.0, 100.0)
 
 
 @pytest.mark.parametrize(

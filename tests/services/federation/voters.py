@@ -45,6 +45,11 @@ METRICS = tuple(
 )
 
 
+def scores(value: float) -> dict[str, float]:
+    """A value in every metric, plus one for PESQ, whose scale begins there."""
+    return {metric: round(value + (metric == "PESQ_WB"), 6) for metric in METRICS}
+
+
 def small_rules(profile: Profile = Profile.SOUNDSRIGHT) -> FederationRules:
     return federation_rules(
         profile,
@@ -147,7 +152,7 @@ class Voters:
             allowlist=self.list_digest,
             rules=self.context(self.addresses[0]).rules_digest,
             sets={name: sha(f"{name} {task}") for name in NAMES},
-            unprocessed={name: dict.fromkeys(METRICS, 0.25) for name in NAMES},
+            unprocessed={name: scores(0.25) for name in NAMES},
             rows=rows,
             previous=self._previous(self.addresses[number], task),
             material=StatedMaterial(sha("corpus"), self.public),
@@ -167,8 +172,7 @@ class Voters:
 
     def _row(self, name: str, hotkey: str, task: int) -> JudgedRow:
         mean = round(self.quality[hotkey] + (task % 5) / 1_000, 6)
-        means = dict.fromkeys(METRICS, mean)
-        return JudgedRow(name, hotkey, 1, ModelRef("lab", "gate", "a" * 40), 1, True, 0, means, sha(hotkey))
+        return JudgedRow(name, hotkey, 1, ModelRef("lab", "gate", "a" * 40), 1, True, 0, scores(mean), sha(hotkey))
 
     def produce(self, tasks: range, step: int = 0, **changes: Any) -> None:
         """Each task's validator publishes its verdict."""
