@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -128,9 +129,10 @@ class Setting:
             emission=EmissionRules(self.shares),
         )
         nothing: Any = None
+        without_files: Any = SimpleNamespace(folder=Path("no-such-folder"))
         context = ValidatorContext(
             settings,
-            nothing,
+            without_files,
             chain=self.chain,
             account=type("Account", (), {"address": VICTOR})(),
             state=self.state,
