@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 
 from soundsright.core.errors import InfrastructureFault
@@ -56,7 +57,7 @@ class Contents:
             InfrastructureFault: the disk fails.
         """
         path = self._path(sha256)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(raw)

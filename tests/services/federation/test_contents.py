@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,22 @@ def test_a_damaged_file_is_removed(tmp_path: Path, damaged: bytes) -> None:
     assert list(tmp_path.iterdir()) == []
     contents.put(digest, raw)
     assert contents.get(digest) == raw
+
+
+def test_several_threads_can_store_the_same_text_at_once(tmp_path: Path) -> None:
+    raw = b"x" * 200_000
+    digest = sha256_of(raw)
+
+    def stored(contents: Contents) -> bool:
+        for _ in range(100):
+            contents.put(digest, raw)
+            if contents.get(digest) != raw:
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(stored, [Contents(tmp_path) for _ in range(4)])) == [True] * 4
+    assert [path.name for path in tmp_path.iterdir()] == [f"{digest}.json"]
 
 
 def test_those_that_were_not_used_for_longest_are_removed_when_there_is_too_much(tmp_path: Path) -> None:
