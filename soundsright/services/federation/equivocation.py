@@ -1,5 +1,8 @@
 """The proof that a validator signed two different verdicts on one task. Anybody can check it. Sizes are in bytes.
 
+A task is one of a federation: its number, its list of validators, its rules, and the hash of its first block. A
+hotkey that validates in two federations signs two verdicts of one number, and has done nothing wrong.
+
 A validator publishes the proofs that it has under `evidence/` in its bucket. The task then counts for nobody.
 
     {"schema": "soundsright.equivocation/1", "verdicts": [ENVELOPE, ENVELOPE]}
@@ -17,8 +20,16 @@ from typing import Any
 
 from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import RequestRefused
+from soundsright.core.federation import Verdict
 from soundsright.core.strict_json import NotStrictJson, strict_json
-from soundsright.services.federation.verdict import MAX_VERDICT_BYTES, VERDICT, SignedVerdict, open_verdict
+from soundsright.services.federation.verdict import (
+    MAX_VERDICT_BYTES,
+    VERDICT,
+    SignedVerdict,
+    TaskFacts,
+    hash_digits,
+    open_verdict,
+)
 from soundsright.services.records import ValidSignature
 
 EVIDENCE_SCHEMA = "soundsright.equivocation/1"
@@ -27,17 +38,41 @@ MAX_EVIDENCE_BYTES = 2 * MAX_VERDICT_BYTES + 1_000
 
 @dataclass(frozen=True)
 class Evidence:
-    """A proof that was checked: whom it is against, the digests of the two verdicts, and its text as published."""
+    """A proof that was checked: whom it is against, the digests of the two verdicts, and its text as published.
+
+    `allowlist`, `rules` and `block_hash` are those that both verdicts name.
+    """
 
     task: int
     validator: str
     digests: tuple[str, str]
     raw: bytes
+    allowlist: str
+    rules: str
+    block_hash: str
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the text, which names the proof in views and mirrors."""
         return hashlib.sha256(self.raw).hexdigest()
+
+    def is_of(self, known: TaskFacts) -> bool:
+        """Whether both verdicts are on this task of this federation, by a validator of its list."""
+        return (
+            self.task == known.task
+            and self.validator in known.validators
+            and (self.allowlist, self.rules) == (known.allowlist, known.rules)
+            and self.block_hash == hash_digits(known.block_hash)
+        )
+
+
+def are_of_one_task(one: Verdict, other: Verdict) -> bool:
+    """Whether one validator made both verdicts on the same task of the same federation."""
+    return _task_of(one) == _task_of(other)
+
+
+def _task_of(verdict: Verdict) -> tuple[int, str, str, str, str]:
+    return (verdict.task, verdict.validator, verdict.allowlist, verdict.rules, hash_digits(verdict.block_hash))
 
 
 def evidence_of(first: bytes, second: bytes, *, valid_signature: ValidSignature) -> Evidence:
@@ -61,9 +96,17 @@ def open_evidence(raw: bytes, *, valid_signature: ValidSignature) -> Evidence:
         raise RequestRefused("too_large", f"A proof has at most {MAX_EVIDENCE_BYTES} bytes", status=413)
     first, second = (_opened(json.dumps(each).encode(), valid_signature) for each in _envelopes(raw))
     one, other = first.verdict, second.verdict
-    if (one.task, one.validator) != (other.task, other.validator) or first.digest >= second.digest:
+    if not are_of_one_task(one, other) or first.digest >= second.digest:
         raise RequestRefused("no_equivocation", "These are not two different verdicts of one validator on one task")
-    return Evidence(one.task, one.validator, (first.digest, second.digest), raw)
+    return Evidence(
+        one.task,
+        one.validator,
+        (first.digest, second.digest),
+        raw,
+        one.allowlist,
+        one.rules,
+        hash_digits(one.block_hash),
+    )
 
 
 def _envelopes(raw: bytes) -> list[Any]:

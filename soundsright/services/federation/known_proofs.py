@@ -6,7 +6,7 @@ Every proof is checked before it counts, and is served in the own bucket. Blocks
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from itertools import chain, zip_longest
 
@@ -18,6 +18,7 @@ from soundsright.services.federation.contents import Contents
 from soundsright.services.federation.equivocation import MAX_EVIDENCE_BYTES, Evidence, evidence_of, open_evidence
 from soundsright.services.federation.mirror import Mirror, Sought
 from soundsright.services.federation.object_keys import evidence_key
+from soundsright.services.federation.verdict import TaskFacts
 from soundsright.services.federation.verdict_reader import Equivocation
 from soundsright.services.records import ValidSignature
 
@@ -29,7 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 class KnownProofs:
-    """Keeps proofs in `contents` and `records`, and serves them in the bucket `own`. Use one thread."""
+    """Keeps proofs in `contents` and `records`, and serves them in the bucket `own`. Use one thread.
+
+    `facts` gives the facts of a task, None if they are unknown. A proof counts only if both verdicts have them.
+    """
 
     def __init__(
         self,
@@ -38,12 +42,14 @@ class KnownProofs:
         mirror: Mirror,
         records: Records,
         *,
+        facts: Callable[[int], TaskFacts | None],
         valid_signature: ValidSignature,
     ) -> None:
         self._own = own
         self._contents = contents
         self._mirror = mirror
         self._records = records
+        self._facts = facts
         self._valid_signature = valid_signature
         self._by_place: dict[tuple[int, str], str] = {}
         self._read_up_to = 0
@@ -65,23 +71,27 @@ class KnownProofs:
         """Make the proof of each equivocation that was met, and publish it.
 
         Raises:
-            InfrastructureFault: the own bucket, this machine's disk or its state fails.
+            InfrastructureFault: the chain, the own bucket, this machine's disk or its state fails.
         """
         self._read_new()
         for each in found:
             raws = self._contents.get(each.first), self._contents.get(each.second)
             if (each.task, each.validator) in self._by_place or raws[0] is None or raws[1] is None:
                 continue
-            self._keep(evidence_of(raws[0], raws[1], valid_signature=self._valid_signature))
+            with suppress(RequestRefused):  # They are verdicts of two federations.
+                proof = evidence_of(raws[0], raws[1], valid_signature=self._valid_signature)
+                if self._counts(proof):
+                    self._keep(proof)
 
     def learn(self, views: Mapping[str, View]) -> None:
         """Fetch the proofs that peers' views list, and keep those that are right.
 
         Raises:
-            InfrastructureFault: the own bucket, this machine's disk or its state fails.
+            InfrastructureFault: the chain, the own bucket, this machine's disk or its state fails.
         """
         self._read_new()
-        self._mirror.fetch(self._shared(views), self._accept)
+        listed = {task for view in views.values() for task in view.evidence}
+        self._mirror.fetch(self._shared(views), lambda digest, raw: self._accept(digest, raw, listed))
 
     def _shared(self, views: Mapping[str, View]) -> list[Sought]:
         """The proofs to fetch, of all views in turns, so that no view can take the places of the others."""
@@ -105,16 +115,22 @@ class KnownProofs:
             for digest in chosen
         ]
 
-    def _accept(self, digest: str, raw: bytes) -> bool:
+    def _accept(self, digest: str, raw: bytes, listed: Collection[int]) -> bool:
         try:
             proof = open_evidence(raw, valid_signature=self._valid_signature)
         except RequestRefused:
             return False
-        if proof.digest != digest:
+        if proof.digest != digest or proof.task not in listed:
             return False
         if (proof.task, proof.validator) not in self._by_place:
+            if not self._counts(proof):
+                return False
             self._keep(proof)
         return True
+
+    def _counts(self, proof: Evidence) -> bool:
+        known = self._facts(proof.task)
+        return known is not None and proof.is_of(known)
 
     def _keep(self, proof: Evidence) -> None:
         self._contents.put(proof.digest, proof.raw)

@@ -110,11 +110,16 @@ def check_verdict(verdict: Verdict, known: TaskFacts, *, validator: str, finaliz
         raise RequestRefused("wrong_allowlist", "The verdict was made for another allowlist")
     if verdict.rules != known.rules:
         raise RequestRefused("wrong_rules", "The verdict was made by other rules")
-    if verdict.block_hash.removeprefix("0x") != known.block_hash.removeprefix("0x"):
+    if hash_digits(verdict.block_hash) != hash_digits(known.block_hash):
         raise RequestRefused("wrong_seed", "The verdict names another hash of the task's first block")
     _check_sets(verdict, known)
     for means in (*verdict.unprocessed.values(), *(row.means for row in verdict.rows)):
         _check_ranges(means, known.ranges)
+
+
+def hash_digits(block_hash: str) -> str:
+    """The digits of a block's hash, without the mark that some chains write before them."""
+    return block_hash.removeprefix("0x")
 
 
 def _check_sets(verdict: Verdict, known: TaskFacts) -> None:

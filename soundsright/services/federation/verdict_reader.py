@@ -16,6 +16,7 @@ from soundsright.core.errors import RequestRefused
 from soundsright.core.federation import Verdict
 from soundsright.services.federation.bucket_reader import Absent, Answer, BucketReader, ObjectOf, TooLarge, Unknown
 from soundsright.services.federation.contents import Contents
+from soundsright.services.federation.equivocation import are_of_one_task
 from soundsright.services.federation.first_seen import FirstSeen
 from soundsright.services.federation.object_keys import verdict_key
 from soundsright.services.federation.verdict import (
@@ -207,6 +208,9 @@ class VerdictReader:
         first = self._seen.find(*place)
         if first is None or first.digest == signed.digest:
             return
+        before = self.of_digest(first.digest)
+        if before is not None and not are_of_one_task(before.verdict, signed.verdict):
+            return  # It is one of another federation.
         self._contents.put(signed.digest, signed.raw)
         if place not in self._equivocations:
             self._equivocations[place] = Equivocation(*place, first.digest, signed.digest)

@@ -83,7 +83,12 @@ class FederationMemory:
         self.contradictions = Contradictions(self.verdicts, self.mirror)
         self.views = ViewReader(reader, self.mirror, self.contents, valid_signature=valid_signature)
         self.proofs = KnownProofs(
-            context.own, self.contents, self.mirror, context.records, valid_signature=valid_signature
+            context.own,
+            self.contents,
+            self.mirror,
+            context.records,
+            facts=self.tasks.facts,
+            valid_signature=valid_signature,
         )
         self.winners = RecordedWinners(context.records)
         self._rules, self._rules_digest = context.rules, context.rules_digest

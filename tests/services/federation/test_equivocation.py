@@ -17,7 +17,7 @@ from soundsright.services.federation import (
     open_verdict,
     sign_verdict,
 )
-from tests.services.federation.published import TASK, account_of, verdict
+from tests.services.federation.published import TASK, account_of, sha, task_facts, verdict
 
 SIGNER = account_of(TASK)
 ONE, OTHER = (sign_verdict(verdict(miners=miners), SIGNER) for miners in (3, 4))
@@ -38,9 +38,16 @@ def test_two_signed_verdicts_of_one_task_are_a_proof_in_either_order() -> None:
     assert open_evidence(proof.raw, valid_signature=valid_signature) == proof
 
 
-def test_a_verdict_that_was_made_by_other_rules_proves_as_well() -> None:
-    other = sign_verdict(verdict(rules="0" * 64), SIGNER)
-    assert evidence_of(ONE, other, valid_signature=valid_signature).task == TASK
+def test_a_proof_is_one_of_its_federation_alone() -> None:
+    proof = evidence_of(ONE, OTHER, valid_signature=valid_signature)
+    known = task_facts()
+    assert proof.is_of(known)
+    assert proof.is_of(task_facts(block_hash=known.block_hash.removeprefix("0x")))
+    elsewhere = {"allowlist": sha("list"), "rules": sha("rules of others"), "block_hash": "0x" + sha("chain")}
+    for name, value in elsewhere.items():
+        assert not proof.is_of(task_facts(**{name: value}))
+    assert not proof.is_of(task_facts(TASK + 1, block_hash=known.block_hash))
+    assert not proof.is_of(task_facts(validators=()))
 
 
 @pytest.mark.parametrize(
@@ -50,8 +57,19 @@ def test_a_verdict_that_was_made_by_other_rules_proves_as_well() -> None:
         sign_verdict(verdict(miners=3), SIGNER),
         sign_verdict(verdict(TASK + 3), SIGNER),
         sign_verdict(verdict(TASK, 1), account_of(TASK, 1)),
+        sign_verdict(verdict(allowlist=sha("list")), SIGNER),
+        sign_verdict(verdict(rules=sha("rules of others")), SIGNER),
+        sign_verdict(verdict(block_hash="0x" + sha("another network")), SIGNER),
     ],
-    ids=["the same", "the same, signed again", "another task", "another validator"],
+    ids=[
+        "the same",
+        "the same, signed again",
+        "another task",
+        "another validator",
+        "another list",
+        "other rules",
+        "another network",
+    ],
 )
 def test_what_is_no_second_verdict_proves_nothing(other: bytes) -> None:
     with pytest.raises(RequestRefused) as refused:

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from soundsright.adapters.peers import valid_signature
 from soundsright.core.federation import View
-from soundsright.services.federation import Evidence, evidence_of, mirror_key, sign_verdict
+from soundsright.services.federation import (
+    Equivocation,
+    Evidence,
+    TaskFacts,
+    evidence_of,
+    mirror_key,
+    open_verdict,
+    sign_verdict,
+    verdict_key,
+)
 from soundsright.services.federation.known_proofs import MAX_FETCHED, KnownProofs
 from tests.services.federation.places import Machine, Watched, folders
-from tests.services.federation.published import ADDRESSES, TASK, VALIDATORS, account_of, sha, verdict, view
+from tests.services.federation.published import (
+    ADDRESSES,
+    TASK,
+    VALIDATORS,
+    account_of,
+    sha,
+    task_facts,
+    verdict,
+    view,
+)
 
 OWN, SECOND, THIRD = ADDRESSES
 
@@ -21,12 +40,13 @@ def buckets(tmp_path: Path) -> dict[str, Watched]:
     return folders(tmp_path / "buckets")
 
 
-def known_proofs(machine: Machine) -> KnownProofs:
+def known_proofs(machine: Machine, facts: Callable[[int], TaskFacts | None] = task_facts) -> KnownProofs:
     return KnownProofs(
         machine.buckets[machine.own],
         machine.contents,
         machine.mirror,
         machine.records,
+        facts=facts,
         valid_signature=valid_signature,
     )
 
@@ -80,3 +100,54 @@ def test_a_proof_that_several_list_is_fetched_from_any_of_them(tmp_path: Path, b
     known = known_proofs(machine)
     known.learn({SECOND: listing(1, listed), THIRD: listing(2, listed)})
     assert known.within(range(1_000)) == listed
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"allowlist": sha("list")}, {"rules": sha("rules of others")}, {"block_hash": "0x" + sha("another network")}],
+    ids=["another list", "other rules", "another network"],
+)
+def test_a_proof_of_another_federation_convicts_nobody_here(
+    tmp_path: Path, buckets: dict[str, Watched], elsewhere: dict[str, str]
+) -> None:
+    machine, account = Machine(tmp_path / OWN, buckets, OWN), account_of(TASK)
+    raws = [sign_verdict(verdict(miners=miners, **elsewhere), account) for miners in (2, 3)]
+    proof = evidence_of(*raws, valid_signature=valid_signature)
+    buckets[SECOND].put(mirror_key(proof.digest), proof.raw)
+    known = known_proofs(machine)
+    known.learn({SECOND: listing(1, {TASK: {proof.validator: proof.digest}})})
+    for digest, raw in zip(proof.digests, sorted(raws, key=digest_of), strict=True):
+        machine.contents.put(digest, raw)
+    known.prove([Equivocation(TASK, proof.validator, *proof.digests)])
+    assert known.within(range(1_000)) == {}
+
+
+def digest_of(raw: bytes) -> str:
+    return open_verdict(raw, valid_signature=valid_signature).digest
+
+
+def test_verdicts_of_two_federations_are_no_equivocation(tmp_path: Path, buckets: dict[str, Watched]) -> None:
+    machine, account = Machine(tmp_path / OWN, buckets, OWN), account_of(TASK)
+    here, there = verdict(), verdict(allowlist=sha("list"), rules=sha("rules of others"))
+    buckets[account.address].put(verdict_key(TASK, account.address), sign_verdict(here, account))
+    machine.read([(task_facts(), account.address)])
+    other = machine.verdicts.take(sign_verdict(there, account))
+    assert machine.verdicts.equivocations == ()
+    known = known_proofs(machine)
+    first = machine.verdicts.first_digest(TASK, account.address)
+    assert first is not None
+    known.prove([Equivocation(TASK, account.address, first, other.digest)])
+    assert known.within(range(1_000)) == {}
+
+
+def test_a_proof_on_a_task_whose_facts_are_unknown_waits(tmp_path: Path, buckets: dict[str, Watched]) -> None:
+    machine, proof = Machine(tmp_path / OWN, buckets, OWN), proof_on(TASK)
+    buckets[SECOND].put(mirror_key(proof.digest), proof.raw)
+    views = {SECOND: listing(1, {TASK: {proof.validator: proof.digest}})}
+    known = known_proofs(machine, lambda _task: None)
+    known.learn(views)
+    assert known.within(range(1_000)) == {}
+    machine.restart()
+    known = known_proofs(machine)
+    known.learn(views)
+    assert known.within(range(1_000)) == views[SECOND].evidence

@@ -245,7 +245,7 @@ def test_a_second_signed_verdict_is_an_equivocation_also_if_it_is_not_valid(
     bucket.put(KEY, RAW)
     first = read(machine)
     assert isinstance(first, Found)
-    other = sign_verdict(verdict(rules=sha("others")), SIGNER)
+    other = sign_verdict(verdict(block=TASK * 100 + 99), SIGNER)
     signed = machine.verdicts.take(other)
     assert machine.verdicts.equivocations == (Equivocation(TASK, SIGNER.address, first.digest, signed.digest),)
     assert read(machine) == first
