@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,11 @@ def test_a_proof_is_one_of_its_federation_alone() -> None:
     known = task_facts()
     assert proof.is_of(known)
     assert proof.is_of(task_facts(block_hash=known.block_hash.removeprefix("0x")))
-    elsewhere = {"allowlist": sha("list"), "rules": sha("rules of others"), "block_hash": "0x" + sha("chain")}
+    elsewhere: dict[str, Any] = {
+        "allowlist": sha("list"),
+        "rules": sha("rules of others"),
+        "block_hash": "0x" + sha("chain"),
+    }
     for name, value in elsewhere.items():
         assert not proof.is_of(task_facts(**{name: value}))
     assert not proof.is_of(task_facts(TASK + 1, block_hash=known.block_hash))

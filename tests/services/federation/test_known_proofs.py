@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_proof_that_several_list_is_fetched_from_any_of_them(tmp_path: Path, b
     ids=["another list", "other rules", "another network"],
 )
 def test_a_proof_of_another_federation_convicts_nobody_here(
-    tmp_path: Path, buckets: dict[str, Watched], elsewhere: dict[str, str]
+    tmp_path: Path, buckets: dict[str, Watched], elsewhere: dict[str, Any]
 ) -> None:
     machine, account = Machine(tmp_path / OWN, buckets, OWN), account_of(TASK)
     raws = [sign_verdict(verdict(miners=miners, **elsewhere), account) for miners in (2, 3)]
