@@ -64,9 +64,10 @@ class FederationRules:
             value, (low, high) = getattr(self, item.name), _RANGES[item.name]
             if not (math.isfinite(value) and low <= value <= high):
                 raise UsageError(f"{item.name} is {value!r}", f"Write a number from {low:g} to {high:g}.")
-        if self.lookback_blocks // self.interval_blocks > MAX_VIEW_TASKS:
+        # The task of the block where the lookback begins counts too.
+        if self.lookback_blocks // self.interval_blocks >= MAX_VIEW_TASKS:
             raise UsageError(
-                f"lookback_blocks {self.lookback_blocks} is more than {MAX_VIEW_TASKS} tasks of"
+                f"lookback_blocks {self.lookback_blocks} is {MAX_VIEW_TASKS} tasks or more of"
                 f" {self.interval_blocks} blocks",
                 "Lower lookback_blocks, or raise interval_blocks.",
             )

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundsright.core.errors import UsageError
+from soundsright.core.federation import MAX_VIEW_TASKS
 from soundsright.core.federation_rules import FederationRules
 from soundsright.ranking import (
     Turn,
@@ -74,3 +76,10 @@ def test_the_order_of_produced_tasks_does_not_matter(produced: list[int], epoch:
 def test_impossible_rotations_are_refused(wrong: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError, match=r"cannot last|nobody's turn"):
         turn(*wrong)
+
+
+def test_no_lookback_has_more_tasks_than_a_view_can_list() -> None:
+    longest = FederationRules(interval_blocks=1, lookback_blocks=MAX_VIEW_TASKS - 1)
+    assert len(lookback_tasks(10 * MAX_VIEW_TASKS, longest)) == MAX_VIEW_TASKS
+    with pytest.raises(UsageError, match="is 10000 tasks or more"):
+        FederationRules(interval_blocks=1, lookback_blocks=MAX_VIEW_TASKS)

@@ -61,7 +61,7 @@ def test_shares_are_read_and_have_a_digest_that_does_not_depend_on_their_order()
         ("[federation]\nprofile = 'other'\n", r"federation.profile: 'other' is not a choice"),
         ("[federation]\ninterval = 100\n", r"unknown key 'interval'. Did you mean 'interval_blocks'"),
         ("[federation]\ninterval_blocks = 0\n", r"federation: interval_blocks is 0"),
-        ("[federation]\ninterval_blocks = 1\n", r"federation: lookback_blocks 30000 is more than 10000 tasks"),
+        ("[federation]\ninterval_blocks = 1\n", r"federation: lookback_blocks 30000 is 10000 tasks or more"),
         ("[federation]\nclips = 0\n", r"federation: clips is 0"),
         ("[federation]\ncompleteness = 1.5\n", r"federation: completeness is 1.5"),
         ("[federation]\ndominance = true\n", r"federation.dominance: true is not a finite number"),

@@ -72,7 +72,7 @@ class OwnView:
             )
         if not self._is_committed(epoch):
             raise InfrastructureFault(
-                f"The view of epoch {epoch} is not on the chain yet", "It is looked for again."
+                f"The view of epoch {epoch} is not in a final block yet", "It is looked for again."
             )
         self._done = epoch
         memory.mirror.end_epoch()
@@ -109,7 +109,10 @@ class OwnView:
         return tuple(marks.get(competition, UNKNOWN_WINNER) for competition in sorted(rules.competitions))
 
     def _is_committed(self, epoch: int) -> bool:
-        texts = (each.digest for each in self._context.chain.commitments() if each.hotkey == self._own)
+        """Whether the commitment stands in a final block: a reorganisation can drop a younger one."""
+        chain = self._context.chain
+        final = chain.snapshot(chain.finalized().number)
+        texts = (each.digest for each in final.commitments if each.hotkey == self._own)
         return any(view is not None and view.epoch_block == epoch for view in map(view_commitment_in, texts))
 
     def _made(self, epoch: int, finalized: int, allowlist: Allowlist) -> View:

@@ -175,32 +175,28 @@ class VerdictReader:
         if (signed.verdict.task, signed.verdict.validator) == (known.task, validator):
             self._compare(signed)
         check_verdict(signed.verdict, known, validator=validator, finalized=finalized)
-        self._check_previous(signed.verdict)
+        self._note_previous(signed.verdict)
         self._contents.put(signed.digest, raw)
         if self._seen.record(signed.verdict, signed.digest).digest != signed.digest:
             self._compare(signed)
             raise RequestRefused("equivocation", f"{validator} signed another verdict on task {known.task} before")
         return self._remembered(Found(signed.verdict, signed.digest))
 
-    def _check_previous(self, verdict: Verdict) -> None:
-        """Check that the verdict hides none before it. It may name one that this machine has not seen.
+    def _note_previous(self, verdict: Verdict) -> None:
+        """Log a verdict that leaves out one before it, as far as this machine has seen them.
 
-        Raises:
-            RequestRefused: `broken_chain`.
+        It stays valid: another validator may have seen other verdicts, and all must find the same ones valid.
         """
         after = -1
         if verdict.previous:
             before = self._seen.of_digest(verdict.previous)
             if before is None:
                 return
-            if before.validator != verdict.validator or before.task >= verdict.task:
-                raise RequestRefused(
-                    "broken_chain", "The verdict names one before it that is not an earlier one of its own"
-                )
-            after = before.task
+            after = before.task if before.validator == verdict.validator else verdict.task
         skipped = next(self._seen.between(verdict.validator, after, verdict.task), None)
-        if skipped is not None:
-            raise RequestRefused("broken_chain", f"The verdict leaves out the one on task {skipped.task} before it")
+        if skipped is not None or after >= verdict.task:
+            facts = {"action": "broken_chain", "task": verdict.task, "peer": verdict.validator}
+            _log.warning("a verdict leaves out one before it, or names a wrong one", extra=facts)
 
     def _compare(self, signed: SignedVerdict) -> None:
         """Keep both verdicts if the validator signed another one on the task that was seen first."""

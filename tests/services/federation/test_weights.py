@@ -166,6 +166,21 @@ def test_an_epoch_that_nobody_decides_delays_no_view(voters: Voters) -> None:
     assert voters.buckets[one].head(view_key(later, one)).size_bytes > 0, "although no time has passed since"
 
 
+def test_a_commitment_that_a_reorganisation_drops_is_made_again(voters: Voters) -> None:
+    one = voters.addresses[0]
+    voters.chain._unfinal = 3
+    voters.advance_to(FIRST + 3)
+    voters.start(one)
+    voters.tick(one)
+    assert "is not in a final block yet" in voters.problems(one)
+    voters.chain._commitments = [each for each in voters.chain._commitments if each.hotkey != one]
+    voters.tick(one)
+    voters.advance_to(voters.chain.head().number + 3)
+    voters.tick(one)
+    assert one in {commitment.hotkey for commitment in voters.chain.snapshot(FIRST + 10).commitments}
+    assert "federation.view" not in voters.health[one].problems()
+
+
 def test_without_a_list_of_validators_nothing_is_published_and_the_last_weights_stay(tmp_path: Path) -> None:
     voters = Voters(tmp_path)
     voters.advance_to(FIRST)
