@@ -40,7 +40,6 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V5
 from soundsright.core.sources import ModelRef
 from soundsright.ranking import federation_decisions
 from soundsright.services.federation import open_verdict, sign_verdict
-from soundsright.services.federation.winners import payable
 
 RULES = FederationRules()
 COMPETITIONS = [competition for competition in PUBLISHED if competition.id in RULES.competitions]
@@ -94,12 +93,14 @@ def decision_s(verdicts: Sequence[Verdict]) -> float:
     """The processor time of a decision against the first miner."""
     first = verdicts[0].rows[0].hotkey
     started_s = time.process_time()
-    paying = [payable(verdict, pays_on_public=False) for verdict in verdicts]
+    paying = [verdict.private for verdict in verdicts]
     decisions = federation_decisions(
         RULES, SOUNDSRIGHT_V5, COMPETITIONS, paying, dict.fromkeys(RULES.competitions, first), epoch_block=EPOCH
     )
     taken_s = time.process_time() - started_s
-    assert {name for name, decision in decisions.items() if decision.winner} == paying[0].sets.keys()
+    assert {name for name, decision in decisions.items() if decision.winner} == {
+        row.competition for row in paying[0].rows
+    }
     return taken_s
 
 

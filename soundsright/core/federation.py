@@ -149,19 +149,19 @@ class Verdict:
     @cached_property
     def _private_part(self) -> Verdict:
         public = set(self.sets) if self.material is None else set(self.material.public)
-        return replace(
-            self,
-            sets={name: digest for name, digest in self.sets.items() if name not in public},
-            unprocessed={name: means for name, means in self.unprocessed.items() if name not in public},
-            rows=tuple(row for row in self.rows if row.competition not in public),
-            material=None if self.material is None else replace(self.material, public=()),
-        )
+        return replace(self, rows=tuple(row for row in self.rows if row.competition not in public))
+
+    @cached_property
+    def without_rows(self) -> Verdict:
+        """The verdict as one that judges nobody. Its task still counts."""
+        return replace(self, rows=())
 
     @property
     def private(self) -> Verdict:
-        """The verdict without the competitions in which anybody may have heard the recordings.
+        """The verdict without the rows of competitions in which anybody may have heard the recordings.
 
-        It is made once, so its columns are computed once too. A verdict without `material` keeps no competition.
+        Its sets stay, so its task counts as one in which nobody was judged. It is made once, so its columns are
+        computed once too. A verdict without `material` keeps no row.
         """
         # The verdict does not keep itself: then only the garbage collector could free it.
         return self if self.material is not None and not self.material.public else self._private_part

@@ -153,7 +153,7 @@ class Deciding:
             context.rules,
             context.organiser.ruleset,
             context.organiser.competitions,
-            [payable(verdict, pays_on_public=context.pays_on_public) for verdict in verdicts],
+            [payable(each, self._memory.corpora, pays_on_public=context.pays_on_public) for each in verdicts],
             incumbents,
             epoch_block=epoch,
             floors=context.floors,

@@ -16,6 +16,9 @@ from soundsright.services.federation.verdict_reader import Found, ReadVerdict
 from soundsright.services.federation.view_publishing import ViewPublisher
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
 
+EARLY_EPOCHS = 3
+"""The commitments of verdicts that are younger are looked up at once: later, a chain may no longer know them."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -121,6 +124,9 @@ class OwnView:
         unread = unread_validators(results)
         if unread and self._has_time(epoch, finalized):
             raise InfrastructureFault(f"The bucket of {unread[0]} cannot be read", "It is read again.")
+        since = epoch - EARLY_EPOCHS * context.rules.epoch_blocks
+        found = (result.verdict for result in results.values() if isinstance(result, Found))
+        memory.corpora.look(verdict for verdict in found if verdict.block >= since)
         verdicts: dict[int, dict[str, str]] = {}
         for (task, validator), result in sorted(results.items()):
             if isinstance(result, Found):

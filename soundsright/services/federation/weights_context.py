@@ -20,6 +20,7 @@ from soundsright.services.federation.first_seen import FirstSeen
 from soundsright.services.federation.known_lists import Allowlists, TaskBook
 from soundsright.services.federation.known_proofs import KnownProofs
 from soundsright.services.federation.mirror import Mirror
+from soundsright.services.federation.private_corpora import PrivateCorpora
 from soundsright.services.federation.task_facts import epoch_facts_of, metric_ranges
 from soundsright.services.federation.verdict_reader import VerdictReader
 from soundsright.services.federation.view_reader import ViewReader
@@ -91,6 +92,7 @@ class FederationMemory:
             valid_signature=valid_signature,
         )
         self.winners = RecordedWinners(context.records)
+        self.corpora = PrivateCorpora(context.chain, context.records, context.rules.interval_blocks)
         self._rules, self._rules_digest = context.rules, context.rules_digest
 
     def epoch_facts(self, epoch: int, allowlist: Allowlist) -> EpochFacts:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from soundsright.core.errors import RecordConflict, UsageError
 from soundsright.core.federation import Verdict
 from soundsright.core.ports import Record, Records
+from soundsright.services.federation.private_corpora import PrivateCorpora
 
 WINNERS = "federation:winners"
 
@@ -71,12 +72,19 @@ class RecordedWinners:
         return decided
 
 
-def payable(verdict: Verdict, *, pays_on_public: bool) -> Verdict:
-    """The verdict without the competitions in which anybody may have heard the recordings.
+def payable(verdict: Verdict, corpora: PrivateCorpora, *, pays_on_public: bool) -> Verdict:
+    """The verdict without the rows on recordings that anybody may have heard, or that nobody committed to.
 
-    A verdict that does not say what its sets were drawn from keeps none. With `pays_on_public` it stays whole.
+    A verdict that does not say what its sets were drawn from keeps none. With `pays_on_public` it stays whole. The
+    task stays in the window, so few validators with private recordings do not decide for all.
+
+    Raises:
+        ChainUnavailable: it is not known whether the validator had committed to its recordings.
+        StateUnavailable: the state does not answer.
     """
-    return verdict if pays_on_public else verdict.private
+    if pays_on_public:
+        return verdict
+    return verdict.private if corpora.may_pay(verdict) else verdict.without_rows
 
 
 def _winners_of(record: Record) -> EpochWinners:

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from soundsright.core.corpus_commitment import CorpusCommitment
+from soundsright.core.errors import ChainUnavailable
 from soundsright.core.federation import StatedMaterial
+from soundsright.core.federation_commitments import view_commitment_in
 from soundsright.core.profiles import Profile
+from soundsright.core.submission import Commitment
 from soundsright.services.federation import evidence_key, view_key
+from soundsright.services.federation.private_corpora import PrivateCorpora
 from soundsright.services.federation.stated import stated_epoch
 from soundsright.services.federation.weights import TABLE, decidable_epoch
 from soundsright.services.federation.winners import payable
 from soundsright.services.records import TurnState, read_federation_table
+from soundsright.testing import FakeChain, MemoryRecords
 from tests.services.federation import published
 from tests.services.federation.places import Watched, away
 from tests.services.federation.published import sha
@@ -229,15 +235,73 @@ def test_a_competition_with_public_speech_burns_its_part_only(tmp_path: Path) ->
 
 
 def test_the_part_that_pays_is_made_once_so_later_epochs_find_its_columns() -> None:
-    half = published.verdict(material=StatedMaterial(sha("corpus"), published.COMPETITIONS[:1]))
-    pays = payable(half, pays_on_public=False)
-    assert payable(half, pays_on_public=False) is pays
-    assert pays.columns is payable(half, pays_on_public=False).columns
-    assert set(pays.sets) == set(pays.unprocessed) == {published.COMPETITIONS[1]}
+    corpora = PrivateCorpora(FakeChain(), MemoryRecords(), 100)  # type: ignore[arg-type]
+    spoken = {"program": "speak"}
+    half = published.verdict(material=StatedMaterial(sha("c"), published.COMPETITIONS[:1], speech=spoken))
+    pays = payable(half, corpora, pays_on_public=False)
+    assert payable(half, corpora, pays_on_public=False) is pays
+    assert pays.columns is payable(half, corpora, pays_on_public=False).columns
     assert {row.competition for row in pays.rows} == {published.COMPETITIONS[1]}
-    whole = published.verdict(material=StatedMaterial(sha("corpus")))
-    assert payable(whole, pays_on_public=False) is whole
-    assert payable(half, pays_on_public=True) is half
+    assert pays.sets == half.sets
+    whole = published.verdict(material=StatedMaterial(sha("c"), speech=spoken))
+    assert payable(whole, corpora, pays_on_public=False) is whole
+    assert payable(half, corpora, pays_on_public=True) is half
+
+
+@pytest.mark.parametrize(
+    "material",
+    [
+        StatedMaterial(sha("corpus")),
+        StatedMaterial(sha("another corpus"), committed_block=1),
+        StatedMaterial(sha("corpus"), committed_block=10**6),
+    ],
+)
+def test_private_recordings_that_were_not_committed_before_the_task_pay_nobody(
+    tmp_path: Path, material: StatedMaterial
+) -> None:
+    voters = Voters(tmp_path)
+    voters.publish_list()
+    voters.advance_to(FIRST)
+    voters.produce(TASKS, material=material)
+    voters.start()
+    decide(voters)
+    assert list(voters.payees().values()) == [{}] * 3
+
+
+def test_one_private_validator_among_public_ones_does_not_decide_alone(tmp_path: Path) -> None:
+    voters = Voters(tmp_path, public=NAMES)
+    voters.publish_list()
+    voters.advance_to(FIRST)
+    for task in TASKS:
+        verdict = voters.verdict(task)
+        is_private = verdict.validator == voters.addresses[1]
+        material = StatedMaterial(sha("corpus"), () if is_private else NAMES, committed_block=1)
+        voters.put(voters.verdict(task, material=material))
+    voters.start()
+    decide(voters)
+    assert list(voters.payees().values()) == [{}] * 3
+
+
+def test_a_commitment_that_the_chain_does_not_tell_is_unknown_and_is_found_later(tmp_path: Path) -> None:
+    class Silent(FakeChain):
+        is_silent = True
+
+        def commitments(self) -> tuple[Commitment, ...]:
+            if self.is_silent:
+                raise ChainUnavailable("no answer", "Wait.")
+            return super().commitments()
+
+    chain, records = Silent(unfinal=0), MemoryRecords()
+    verdict = published.verdict(material=StatedMaterial(sha("corpus"), committed_block=1))
+    chain.publish(verdict.validator, CorpusCommitment(sha("corpus"), "0" * 16).text)
+    corpora = PrivateCorpora(chain, records, 100)  # type: ignore[arg-type]
+    with pytest.raises(ChainUnavailable):
+        payable(verdict, corpora, pays_on_public=False)
+    chain.is_silent = False
+    assert payable(verdict, corpora, pays_on_public=False) is verdict
+    chain.is_silent = True
+    again = PrivateCorpora(chain, records, 100)  # type: ignore[arg-type]
+    assert payable(verdict, again, pays_on_public=False) is verdict
 
 
 def test_a_verdict_that_says_nothing_of_its_recordings_pays_nobody(tmp_path: Path) -> None:
@@ -286,7 +350,7 @@ def test_the_older_profiles_decide_by_their_own_reading(tmp_path: Path, profile:
     voters.start()
     voters.tick()
     assert list(voters.payees().values()) == [ALL] * 5
-    assert len(voters.chain.commitments()) == 1
+    assert not any(view_commitment_in(each.digest) for each in voters.chain.commitments())
     blind = voters.addresses[0]
     for other in voters.addresses[3:]:
         voters.buckets[other].fault = away

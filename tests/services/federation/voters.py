@@ -11,6 +11,7 @@ from soundsright.adapters.buckets import FolderBucket, new_bucket_folder
 from soundsright.adapters.peers import Hotkey, valid_signature
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.corpus_commitment import CorpusCommitment
 from soundsright.core.federation import JudgedRow, StatedMaterial, Verdict, allowlist_json, row_order
 from soundsright.core.federation_rules import FederationRules, federation_rules
 from soundsright.core.ports import BlockRef, Records
@@ -100,6 +101,8 @@ class Voters:
             self.chain.register(hotkey)
 
     def publish_list(self) -> str:
+        for address in self.addresses:
+            self.chain.publish(address, CorpusCommitment(sha("corpus"), "0" * 16).text)
         raw = allowlist_json(self.addresses, self.rules.interval_blocks).encode()
         return publish_allowlist(
             raw,
@@ -155,7 +158,7 @@ class Voters:
             unprocessed={name: scores(0.25) for name in NAMES},
             rows=rows,
             previous=self._previous(self.addresses[number], task),
-            material=StatedMaterial(sha("corpus"), self.public),
+            material=StatedMaterial(sha("corpus"), self.public, committed_block=1),
         )
         return replace(made, **changes)
 
