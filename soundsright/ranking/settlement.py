@@ -100,7 +100,7 @@ def settle(
 ) -> Settled | Undecided:
     """The result of an epoch, or why there is none here.
 
-    `views` are by validator: None, or no key, for a validator that committed to none until half an epoch after
+    `views` are by validator: None, or no key, for a validator without a commitment within half an epoch of
     `epoch_block`. A view of another epoch, allowlist, rules or validator counts as malformed. `rules_digest` comes
     from `FederationRules.digest_with`. The order of validators and views does not matter.
 

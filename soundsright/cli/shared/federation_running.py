@@ -115,18 +115,8 @@ def _serve(
         stopped_by_signals() as stop,
         ExitStack() as parts,
     ):
-        payment = PaymentContext(
-            agreed.organiser.emission,
-            settings.burn_hotkey,
-            chain,
-            account,
-            state,
-            SqlRecords.beside(state),
-            clock,
-            Health(clock),
-            settings.weights_every_blocks,
-            poll_s,
-        )
+        context = agreed.organiser.emission, settings.burn_hotkey, chain, account, state, SqlRecords.beside(state)
+        payment = PaymentContext(*context, clock, Health(clock), settings.weights_every_blocks, poll_s)
         service, view = None, EmptyView()
         if halves.pays:
             parts.enter_context(sole_process(state, WEIGHTS_LEASE, clock=clock, lost=stop.set))

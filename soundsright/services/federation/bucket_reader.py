@@ -1,7 +1,7 @@
 """Many objects of many buckets, read a few at a time. Sizes are in bytes, times in seconds.
 
-A bucket has an object, or it certainly has none, or nothing is known. Nothing is known also of a bucket that is
-slow, refuses the keys or gives an answer that is cut. Then the object is asked for again after a pause that grows.
+A bucket has an object, or it certainly has none, or nothing is known. A bucket that is slow,
+refuses the keys or sends half an answer tells nothing. Then the object is asked for again after a pause that grows.
 A bucket that fails repeatedly is left alone for a while, so that it cannot take the time of the others.
 """
 

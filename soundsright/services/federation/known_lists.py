@@ -1,7 +1,7 @@
 """The owner's lists of validators that held at some time. Blocks are counted, times are in seconds.
 
-In the blocks of an epoch holds the list to which the owner was committed in its first block. A task has the list of
-its own first block, so all validators know the same turns. A list that has held since an old block is known for all
+A list holds in an epoch if the owner was committed to it in the epoch's first block. A task has the list of its own
+first block, so all validators know the same turns. A list that has held since an old block is known for all
 epochs since then, without asking the chain for each.
 """
 

@@ -1,6 +1,6 @@
 """Copies of peers' documents in the own bucket, and reading a document from its author or from any copy.
 
-What a validator lists in its view it also serves. So a verdict that a majority has read stays readable, even if its
+A validator serves whatever its view lists. So a verdict that a majority has read stays readable, even if its
 author's bucket goes away. A copy is named by its document's digest, so it is right or it is ignored. Copies that no
 view lists any more are removed after a while.
 """

@@ -1,6 +1,6 @@
 """The signed view: the verdicts that a validator had read, checked and mirrored by the block of an epoch.
 
-The validator commits to the digest of its view on the chain until half an epoch later. So nobody can show different
+The validator commits to the digest of its view on the chain within half an epoch. So nobody can show different
 views to different validators, and which views exist is the same for all. Sizes are in bytes, blocks are counted.
 """
 

@@ -1,4 +1,4 @@
-"""What the owner's API has been told: samples by task, the latest report of each validator, and the owner's lists.
+"""The contents of the owner's API: samples by task, the latest report of each validator, and the owner's lists.
 
 Samples are rows of the state: a task is a round, and each sample is a step of it, so the first write stays. The
 oldest tasks are removed. A report is a round in a scope of its validator, and replaces the one before it. Times are
