@@ -192,11 +192,11 @@ class Verdict:
 class JudgedColumns:
     """The rows of one competition in a verdict as columns.
 
-    `models` name hotkey, model and commitment of each row. `metrics` are those of the unprocessed input. `means`
+    `entries` are block, hotkey, model and uid of each row. `models` name hotkey, model and commitment of each row. `metrics` are those of the unprocessed input. `means`
     are `(metrics, rows)`; a mean that a row does not have is NaN.
     """
 
-    rows: tuple[JudgedRow, ...]
+    entries: tuple[tuple[int, str, str, int], ...]
     hotkeys: tuple[str, ...]
     models: tuple[str, ...]
     passed: NDArray[np.bool_]
@@ -207,7 +207,7 @@ class JudgedColumns:
 def _columns(rows: Sequence[JudgedRow], metrics: Sequence[str]) -> JudgedColumns:
     means = [[row.means.get(metric, math.nan) for row in rows] for metric in metrics]
     return JudgedColumns(
-        rows=tuple(rows),
+        entries=tuple((row.block, row.hotkey, str(row.model), row.uid) for row in rows),
         hotkeys=tuple(row.hotkey for row in rows),
         models=tuple(f"{row.hotkey} {row.model} {row.block}" for row in rows),
         passed=np.array([row.passed for row in rows], dtype=np.bool_),

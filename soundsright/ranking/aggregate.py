@@ -21,6 +21,7 @@ from soundsright.core.federation import Verdict
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.profiles import Profile
 from soundsright.core.rulesets import Ruleset
+from soundsright.ranking.outvoting import rated_validators
 from soundsright.ranking.task_leads import AspectTest, gains_by_metric, tests_against
 from soundsright.ranking.verdict_table import Entrant, Passed, VerdictTable, exact, verdict_table
 
@@ -247,9 +248,11 @@ def _rows(
     """The rows in order of rank: first those that can win, then the best score, then the earliest commitment."""
     ranked = []
     passed_by_validator, eligible = table.passed_by_validator(), table.eligible(rules).tolist()
+    counting = rated_validators(table).tolist()
     for number, entrant in enumerate(table.entrants):
         own = passed_by_validator[number]
-        score = pooled_rate(own) if rules.profile is Profile.CODE else mean_of_rates(own)
+        counted = [each for each, counts in zip(own, counting[number], strict=True) if counts]
+        score = pooled_rate(own) if rules.profile is Profile.CODE else mean_of_rates(counted)
         row = FederationRow(
             entrant,
             dict(zip(table.validators, own, strict=True)),

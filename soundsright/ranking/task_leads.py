@@ -5,8 +5,6 @@ Leads and gains are weighted means of differences over tasks (see `paired_tasks`
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from soundsright.core.rulesets import Age, Ruleset
 from soundsright.ranking.challengers import adjusted_p_values
 from soundsright.ranking.failures import failure_lead, unseen_failures
+from soundsright.ranking.outvoting import counting_tasks, means_over
 from soundsright.ranking.paired_tasks import TaskWeights, lead_p_values
 from soundsright.ranking.verdict_table import Entrant, Flags, VerdictTable
 
@@ -25,7 +24,10 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class AspectTest:
-    """A challenger's lead over the incumbent in one metric, over the `tasks` in which both were judged.
+    """A challenger's lead over the incumbent in one metric, over the `tasks` that count.
+
+    These are the tasks in which both were judged. With three validators or more, those of the two are left out with
+    which the lead is the highest and the lowest.
 
     `needed` is the lead that the ruleset asks for. `p_value` is that of the paired test, `adjusted_p_value` the
     same after the correction for all metrics and challengers; both are None if the ruleset has no test. `certain`
@@ -53,7 +55,7 @@ class _Lead:
 
 
 def gains_by_metric(ruleset: Ruleset, table: VerdictTable) -> list[tuple[Fraction, ...]]:
-    """Each entrant's gains over the unprocessed input, in the tasks in which it was judged.
+    """Each entrant's gains over the unprocessed input, in the tasks in which it was judged and that count.
 
     A metric that can rise without enhancement is replaced by the one that stands in for it, if the table has it.
     """
@@ -62,13 +64,11 @@ def gains_by_metric(ruleset: Ruleset, table: VerdictTable) -> list[tuple[Fractio
         stand_in = ruleset.stand_in_of(metric)
         usable = stand_in is not None and stand_in.by in table.metrics
         numbers.append(table.metrics.index(stand_in.by) if stand_in is not None and usable else number)
-    gains: dict[int, tuple[Fraction, ...]] = {}
-    for rows, columns in _alike(table.judged):
-        differences = table.scores[:, rows][:, :, columns] - table.unprocessed[:, np.newaxis, columns]
-        means = TaskWeights.of(table.by[columns]).means(differences.reshape(-1, len(columns)))
-        for place, row in enumerate(rows.tolist()):
-            gains[row] = tuple(means[number * len(rows) + place] for number in numbers)
-    return [gains[row] for row in range(len(table.entrants))]
+    count = len(table.entrants)
+    judged = np.tile(table.judged, (len(table.metrics), 1))
+    differences = (table.scores - table.unprocessed[:, np.newaxis]).reshape(judged.shape)
+    gains = means_over(table, differences, counting_tasks(table, differences, judged))
+    return [tuple(gains[number * count + row] for number in numbers) for row in range(count)]
 
 
 def tests_against(
@@ -121,19 +121,21 @@ def _leads(
     numbers = np.array([number_of[entrant] for entrant in challengers], dtype=np.intp)
     holder = number_of[incumbent]
     common = table.judged[numbers] & table.judged[holder]
+    judged = np.tile(common, (len(table.metrics), 1))
+    differences = (table.scores[:, numbers] - table.scores[:, holder, np.newaxis]).reshape(judged.shape)
+    counted = counting_tasks(table, differences, judged)
+    means = means_over(table, differences, counted)
+    held = means_over(table, np.repeat(table.scores[:, holder], len(challengers), axis=0), counted)
     leads: dict[tuple[int, int], _Lead] = {}
-    for rows, columns in _alike(common):
-        shape = len(table.metrics), len(rows)
-        means, p_values, held = [Fraction()] * math.prod(shape), [1.0] * math.prod(shape), [0.0] * shape[0]
+    for rows, columns in _alike(counted):
+        p_values = [1.0] * len(rows)
         if len(columns):
-            weights, own = TaskWeights.of(table.by[columns]), table.scores[:, holder][:, columns]
-            differences = table.scores[:, numbers[rows]][:, :, columns] - own[:, np.newaxis]
-            flat = differences.reshape(-1, len(columns))
-            means, p_values = weights.means(flat), lead_p_values(ruleset, flat, weights).tolist()
-            held = [float(mean) for mean in weights.means(own)]
-        for place, (number, row) in enumerate(itertools.product(range(shape[0]), rows.tolist())):
-            leads[row, number] = _Lead(
-                challengers[row], table.metrics[number], means[place], held[number], p_values[place], len(columns)
+            weights = TaskWeights.of(table.by[columns])
+            p_values = lead_p_values(ruleset, differences[np.ix_(rows, columns)], weights).tolist()
+        for row, p_value in zip(rows.tolist(), p_values, strict=True):
+            number, place = divmod(row, len(challengers))
+            leads[place, number] = _Lead(
+                challengers[place], table.metrics[number], means[row], float(held[row]), p_value, len(columns)
             )
     return [leads[key] for key in sorted(leads)]
 

@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from soundsright.core.federation import MEAN_DIGITS, JudgedColumns, JudgedRow, Verdict
+from soundsright.core.federation import MEAN_DIGITS, JudgedColumns, Verdict
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.profiles import Profile
 
@@ -24,6 +24,9 @@ UNITS = 10**MEAN_DIGITS
 
 MAX_ENTRANTS = 1_024
 """The most entrants of a competition: four times the places of a subnet."""
+
+OUTVOTING = 3
+"""So many validators outvote one that lies, in the profile `soundsright`."""
 
 Units = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -45,6 +48,8 @@ class Entrant:
 class VerdictTable:
     """The verdicts of one competition. `by` has the number of each task's validator in `validators`.
 
+    `in_window` is the number of validators with a verdict in the window, also on other competitions only. If the
+    table `outvotes`, means over validators leave out the highest and the lowest one.
     `judged` and `passed` are `(entrants, tasks)`, `scores` `(metrics, entrants, tasks)` and `unprocessed`
     `(metrics, tasks)`. Scores of tasks in which an entrant was not judged are 0.
     """
@@ -58,6 +63,8 @@ class VerdictTable:
     passed: Flags
     scores: Units
     unprocessed: Units
+    in_window: int
+    outvotes: bool
 
     @property
     def tasks_by_validator(self) -> Units:
@@ -73,13 +80,23 @@ class VerdictTable:
         return by_validator(flags.astype(np.int64), self.by, len(self.validators))
 
     def eligible(self, rules: FederationRules) -> Flags:
-        """Whether each entrant was judged often enough, and by enough validators."""
+        """Whether each entrant was judged often enough, and by enough validators of the window.
+
+        If the table `outvotes`, an entrant is eligible too if it is so without the tasks of some one validator.
+        """
         least = exact(rules.completeness)
-        judged = self._by_validator(self.judged)
-        enough = judged.sum(axis=1) * least.denominator >= least.numerator * len(self.tasks)
-        covered = (judged * least.denominator >= least.numerator * self.tasks_by_validator) & (judged > 0)
-        validators = max(math.ceil(exact(rules.min_validators) * len(self.validators)), 1)
-        eligible: Flags = enough & (covered.sum(axis=1) >= validators)
+        validators = max(math.ceil(exact(rules.min_validators) * self.in_window), 1)
+        judged, tasks = self._by_validator(self.judged), self.tasks_by_validator
+        covered = (judged * least.denominator >= least.numerator * tasks) & (judged > 0)
+        # The first column leaves out nobody, each other one a validator.
+        none = np.zeros((len(judged), 1), dtype=np.int64)
+        left_judged, left_covered = (np.hstack((none, own)) for own in (judged, covered.astype(np.int64)))
+        left_tasks = np.concatenate(([0], tasks))
+        if not self.outvotes:
+            left_judged, left_covered, left_tasks = none, none, left_tasks[:1]
+        total = judged.sum(axis=1, keepdims=True) - left_judged
+        enough = total * least.denominator >= least.numerator * (len(self.tasks) - left_tasks)
+        eligible: Flags = (enough & (covered.sum(axis=1, keepdims=True) - left_covered >= validators)).any(axis=1)
         return eligible
 
 
@@ -105,7 +122,8 @@ def verdict_table(
     """The table of one competition's rows in these verdicts, at most one for each task.
 
     In the profile `soundsright` a miner's entrants differ by model and commitment. So a new model starts without
-    the tasks of the one before. In the others, the model of the newest task stands for all of the miner's.
+    the tasks of the one before. In the others, the commitment that most rows name stands for all of the miner's; of
+    equally many, the earliest.
     A row without one of the metrics does not count, nor does a verdict whose unprocessed input lacks one.
 
     At most `MAX_ENTRANTS` are in the table, those with the most rows. So a validator that invents miners pushes out
@@ -130,6 +148,7 @@ def verdict_table(
         passed[places, number] = kept.passed
         scores[:, places, number] = kept.means
     validators = tuple(sorted({verdict.validator for verdict in ordered}))
+    in_window = len({verdict.validator for verdict in verdicts})
     unprocessed = np.array([[v.unprocessed[competition][metric] for v in ordered] for metric in metrics])
     return VerdictTable(
         metrics=tuple(metrics),
@@ -141,6 +160,8 @@ def verdict_table(
         passed=passed,
         scores=units(scores),
         unprocessed=units(unprocessed.reshape(len(metrics), len(tasks))),
+        in_window=in_window,
+        outvotes=profile is Profile.SOUNDSRIGHT and in_window >= OUTVOTING,
     )
 
 
@@ -149,7 +170,7 @@ class _Column:
     """The rows of one verdict that count, by the names of their entrants."""
 
     names: Sequence[str]
-    rows: Sequence[JudgedRow]
+    entries: Sequence[tuple[int, str, str, int]]
     passed: Flags
     means: NDArray[np.float64]
 
@@ -166,24 +187,27 @@ class _Column:
             return self
         places = np.flatnonzero(kept).tolist()
         names = [self.names[place] for place in places]
-        return _Column(names, [self.rows[place] for place in places], self.passed[places], self.means[:, places])
+        entries = [self.entries[place] for place in places]
+        return _Column(names, entries, self.passed[places], self.means[:, places])
 
 
 def _column(own: JudgedColumns, metrics: Sequence[str], profile: Profile) -> _Column:
     names = own.models if profile is Profile.SOUNDSRIGHT else own.hotkeys
     means = own.means[[own.metrics.index(metric) for metric in metrics]]
-    return _Column(names, own.rows, own.passed, means).complete()
+    return _Column(names, own.entries, own.passed, means).complete()
 
 
 def _entrants(columns: Sequence[_Column]) -> dict[str, Entrant]:
     """The entrants by name, in order of precedence: the `MAX_ENTRANTS` that are judged in the most tasks."""
-    newest: dict[str, JudgedRow] = {}
-    tasks: Counter[str] = Counter()
+    named: Counter[tuple[str, tuple[int, str, str, int]]] = Counter()
     for own in columns:
-        newest.update(zip(own.names, own.rows, strict=True))
-        tasks.update(own.names)
-    entrants = {name: Entrant(r.block, r.hotkey, str(r.model), r.uid) for name, r in newest.items()}
+        named.update(zip(own.names, own.entries, strict=True))
+    entrants: dict[str, Entrant] = {}
+    for name, entry in sorted(named, key=lambda each: (-named[each], each[1])):
+        if name not in entrants:
+            entrants[name] = Entrant(*entry)
     if len(entrants) > MAX_ENTRANTS:
+        tasks = Counter(name for own in columns for name in own.names)
         most = sorted(entrants, key=lambda name: (-tasks[name], entrants[name]))[:MAX_ENTRANTS]
         entrants = {name: entrants[name] for name in most}
     return dict(sorted(entrants.items(), key=lambda item: item[1]))

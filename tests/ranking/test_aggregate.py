@@ -138,7 +138,13 @@ def test_a_lead_needs_margin_and_certainty() -> None:
 
 
 def test_a_lead_must_survive_failures_that_a_short_window_hides() -> None:
-    verdicts = contest(holder=better(0.0, tasks=12), rival=better(0.012, tasks=12))
+    verdicts = in_turns(
+        [
+            [row(hotkey, means=means) for hotkey, means in zip(("holder", "rival"), both, strict=True)]
+            for both in zip(better(0.0, tasks=12), better(0.012, tasks=12), strict=True)
+        ],
+        labs=LABS[:2],
+    )
     assert decide(verdicts, "holder").winner == "rival"
     floors = {"PESQ_WB": 1.0, "ESTOI": 0.0}
     tests = decide(verdicts, "holder", floors={"PESQ_WB": -1.0, "ESTOI": -0.4}).tests
@@ -159,7 +165,7 @@ def test_every_validator_weighs_the_same() -> None:
     verdicts = [
         verdict(
             task,
-            "busy" if task < 40 else f"v{task % 2}",
+            "busy" if task < 40 else "idle",
             [
                 row("holder", means={"PESQ_WB": 2.0, "ESTOI": 0.7}),
                 row("rival", means=for_holder if task < 40 else for_rival),
@@ -168,7 +174,7 @@ def test_every_validator_weighs_the_same() -> None:
         for task in range(60)
     ]
     lead = {test.metric: test.lead for test in decide(verdicts, "holder").tests}
-    assert lead["PESQ_WB"] == pytest.approx((2 * 0.3 - 0.2) / 3)
+    assert lead["PESQ_WB"] == pytest.approx((0.3 - 0.2) / 2)
 
 
 class TestTheOpenPlace:

@@ -8,7 +8,7 @@ buckets are unreadable.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from soundsright.core.errors import InfrastructureFault, RequestRefused
@@ -20,6 +20,7 @@ from soundsright.ranking import (
     UndecidedReason,
     federation_decisions,
     keeps_last_winner,
+    majority,
     settle,
     window,
 )
@@ -84,6 +85,7 @@ class Deciding:
         if not result.window:
             return NoWinners(epoch, f"No task counts yet in epoch {epoch}. The last weights stay.")
         verdicts = self._settled(result, usable)
+        _check_voters(epoch, read.validators, verdicts)
         hotkeys = {row.hotkey for verdict in verdicts for row in verdict.rows}
         incumbents = hotkeys_of(self._stated.marks(epoch + rules.epoch_blocks), hotkeys)
         return self._decided(epoch, verdicts, incumbents)
@@ -145,6 +147,7 @@ class Deciding:
         if not counting:
             raise InfrastructureFault(f"No task counts yet in epoch {epoch}", "The last weights stay.")
         verdicts = [found.verdict for task in counting if (found := canonical[task]) is not None]
+        _check_voters(epoch, allowlist.validators, verdicts)
         return self._decided(epoch, verdicts, {})
 
     def _decided(self, epoch: int, verdicts: Sequence[Verdict], incumbents: Mapping[str, str]) -> EpochWinners:
@@ -160,6 +163,21 @@ class Deciding:
         )
         winners = {name: decision.winner for name, decision in decisions.items()}
         return EpochWinners(epoch, winners, len(verdicts))
+
+
+def _check_voters(epoch: int, validators: Collection[str], verdicts: Sequence[Verdict]) -> None:
+    """Check that a strict majority of all validators has a verdict in the window.
+
+    Raises:
+        InfrastructureFault: fewer have.
+    """
+    voters = {verdict.validator for verdict in verdicts} & set(validators)
+    needed = majority(len(validators))
+    if len(voters) < needed:
+        raise InfrastructureFault(
+            f"In epoch {epoch} the verdicts of {len(voters)} validators count, and {needed} are a majority",
+            "Nobody decides it, and the last weights stay.",
+        )
 
 
 def _undecided(result: Undecided) -> NoWinners:

@@ -1,0 +1,78 @@
+"""The validators that count where a federation takes a mean over validators: all but the highest and the lowest.
+
+So one validator that lies, in whichever direction, moves a mean no further than to what the others say among
+themselves. Sums are whole numbers, so comparisons are exact and do not depend on the machine.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundsright.ranking.verdict_table import UNITS, Flags, Units, VerdictTable, by_validator
+
+
+def counting_validators(sums: Units, counts: Units) -> Flags:
+    """The validators that count in each row, from their sums and their numbers of tasks: `(rows, validators)`.
+
+    A validator without a task does not count. Of three or more, the one with the highest mean and the one with the
+    lowest are left out; of two, the one with the higher mean; one alone does not count. Of equal means the first
+    validator is the lowest, and the last is the highest.
+
+    >>> counting_validators(np.array([[3, 1, 2], [3, 1, 0]]), np.array([[1, 1, 1], [1, 1, 0]])).tolist()
+    [[False, False, True], [False, True, False]]
+    """
+    counting = counts > 0
+    if not sums.size:
+        return counting
+    rows, voters = np.arange(len(sums)), counting.sum(axis=1)
+    highest = _extreme(sums, counts, np.arange(sums.shape[1]))
+    lowest = _extreme(-sums, counts, np.arange(sums.shape[1])[::-1])
+    counting[rows, highest] = False
+    counting[rows[voters >= 3], lowest[voters >= 3]] = False
+    return counting
+
+
+def _extreme(sums: Units, counts: Units, order: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The last validator in `order` with the highest mean, by row."""
+    rows = np.arange(len(sums))
+    best = np.full(len(sums), order[0], dtype=np.intp)
+    for number in order[1:].tolist():
+        own, other = sums[:, number] * counts[rows, best], sums[rows, best] * counts[:, number]
+        is_higher = (counts[:, number] > 0) & ((counts[rows, best] == 0) | (own >= other))
+        best[is_higher] = number
+    return best
+
+
+def counting_tasks(table: VerdictTable, values: Units, judged: Flags) -> Flags:
+    """The tasks that count in each row of values, of those that are `judged`: `(rows, tasks)`."""
+    if not (table.outvotes and values.size):
+        return judged
+    sums, counts = _sums_and_counts(table, values, judged)
+    return judged & counting_validators(sums, counts)[:, table.by]
+
+
+def means_over(table: VerdictTable, values: Units, counted: Flags) -> list[Fraction]:
+    """The mean of each row over validators and the counted tasks of each, in the metric's unit; 0 without a task."""
+    sums, counts = _sums_and_counts(table, values, counted)
+    means = []
+    for own, tasks in zip(sums.tolist(), counts.tolist(), strict=True):
+        common = math.lcm(*filter(None, tasks))
+        total = sum(each * (common // number) for each, number in zip(own, tasks, strict=True) if number)
+        means.append(Fraction(total, (common * sum(map(bool, tasks)) or 1) * UNITS))
+    return means
+
+
+def _sums_and_counts(table: VerdictTable, values: Units, judged: Flags) -> tuple[Units, Units]:
+    """Each row's sum and number of judged tasks, by validator."""
+    sums = by_validator(np.where(judged, values, 0), table.by, len(table.validators))
+    return sums, by_validator(judged.astype(np.int64), table.by, len(table.validators))
+
+
+def rated_validators(table: VerdictTable) -> Flags:
+    """The validators whose rates count in each entrant's score: `(entrants, validators)`."""
+    passed, judged = _sums_and_counts(table, table.passed.astype(np.int64), table.judged)
+    return counting_validators(passed, judged) if table.outvotes else judged > 0
