@@ -192,8 +192,9 @@ class Verdict:
 class JudgedColumns:
     """The rows of one competition in a verdict as columns.
 
-    `entries` are block, hotkey, model and uid of each row. `models` name hotkey, model and commitment of each row. `metrics` are those of the unprocessed input. `means`
-    are `(metrics, rows)`; a mean that a row does not have is NaN.
+    `entries` are block, hotkey, model and uid of each row. `models` name hotkey, model and commitment of each row.
+    `metrics` are those of the unprocessed input. `means` are `(metrics, rows)`; a mean that a row does not have is
+    NaN.
     """
 
     entries: tuple[tuple[int, str, str, int], ...]

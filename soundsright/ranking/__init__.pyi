@@ -66,6 +66,7 @@ from .images import (
 from .judges import Apart, Judged, JudgedBy, agreements, fisher_p, standing_apart
 from .leaderboard import decide
 from .looks import Look, WholeSet, look_at, look_ends
+from .outvoting import counting_rates
 from .paired_tasks import PairedLead, paired_lead
 from .power import (
     MOST_CLIPS,
@@ -103,12 +104,13 @@ from .statements import NO_WINNER, EpochStatement, attested_views, stated_winner
 from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
 from .task_leads import AspectTest
 from .trial import trial_round
-from .verdict_table import Entrant, Passed
+from .verdict_table import OUTVOTING, Entrant, Passed
 from .weights import weights_of
 
 __all__ = [
     "MOST_CLIPS",
     "NO_WINNER",
+    "OUTVOTING",
     "SCORE_TOLERANCE",
     "UNNOTICED_DRIFT",
     "Apart",
@@ -176,6 +178,7 @@ __all__ = [
     "combined_emission",
     "components_to_json",
     "copy_leads",
+    "counting_rates",
     "decide",
     "dominant",
     "efficiency_score",

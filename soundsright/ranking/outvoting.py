@@ -7,12 +7,13 @@ themselves. Sums are whole numbers, so comparisons are exact and do not depend o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from soundsright.ranking.verdict_table import UNITS, Flags, Units, VerdictTable, by_validator
+from soundsright.ranking.verdict_table import UNITS, Flags, Passed, Units, VerdictTable, by_validator
 
 
 def counting_validators(sums: Units, counts: Units) -> Flags:
@@ -56,7 +57,7 @@ def counting_tasks(table: VerdictTable, values: Units, judged: Flags) -> Flags:
 
 
 def means_over(table: VerdictTable, values: Units, counted: Flags) -> list[Fraction]:
-    """The mean of each row over validators and the counted tasks of each, in the metric's unit; 0 without a task."""
+    """The mean of each row over validators and their counted tasks, in the metric's unit; 0 without a task."""
     sums, counts = _sums_and_counts(table, values, counted)
     means = []
     for own, tasks in zip(sums.tolist(), counts.tolist(), strict=True):
@@ -76,3 +77,14 @@ def rated_validators(table: VerdictTable) -> Flags:
     """The validators whose rates count in each entrant's score: `(entrants, validators)`."""
     passed, judged = _sums_and_counts(table, table.passed.astype(np.int64), table.judged)
     return counting_validators(passed, judged) if table.outvotes else judged > 0
+
+
+def counting_rates(by_validator: Sequence[Passed]) -> list[Passed]:
+    """The rates that count in a score, of an entrant's rates by validator, sorted by validator.
+
+    >>> counting_rates([(9, 10), (1, 2), (30, 40)])
+    [(30, 40)]
+    """
+    pairs = np.array(by_validator, dtype=np.int64).reshape(1, -1, 2)
+    counting = counting_validators(pairs[:, :, 0], pairs[:, :, 1])[0].tolist()
+    return [rate for rate, counts in zip(by_validator, counting, strict=True) if counts]

@@ -85,7 +85,9 @@ class Deciding:
         if not result.window:
             return NoWinners(epoch, f"No task counts yet in epoch {epoch}. The last weights stay.")
         verdicts = self._settled(result, usable)
-        _check_voters(epoch, read.validators, verdicts)
+        few = _too_few(epoch, read.validators, verdicts)
+        if few is not None:
+            return few
         hotkeys = {row.hotkey for verdict in verdicts for row in verdict.rows}
         incumbents = hotkeys_of(self._stated.marks(epoch + rules.epoch_blocks), hotkeys)
         return self._decided(epoch, verdicts, incumbents)
@@ -131,7 +133,7 @@ class Deciding:
         except RequestRefused:
             return False
 
-    def _by_own_reading(self, epoch: int, finalized: int) -> EpochWinners:
+    def _by_own_reading(self, epoch: int, finalized: int) -> EpochWinners | NoWinners:
         memory, rules = self._memory, self._context.rules
         allowlist = listed(memory, epoch)
         results = read_epoch(memory, epoch, finalized)
@@ -147,8 +149,7 @@ class Deciding:
         if not counting:
             raise InfrastructureFault(f"No task counts yet in epoch {epoch}", "The last weights stay.")
         verdicts = [found.verdict for task in counting if (found := canonical[task]) is not None]
-        _check_voters(epoch, allowlist.validators, verdicts)
-        return self._decided(epoch, verdicts, {})
+        return _too_few(epoch, allowlist.validators, verdicts) or self._decided(epoch, verdicts, {})
 
     def _decided(self, epoch: int, verdicts: Sequence[Verdict], incumbents: Mapping[str, str]) -> EpochWinners:
         context = self._context
@@ -165,19 +166,17 @@ class Deciding:
         return EpochWinners(epoch, winners, len(verdicts))
 
 
-def _check_voters(epoch: int, validators: Collection[str], verdicts: Sequence[Verdict]) -> None:
-    """Check that a strict majority of all validators has a verdict in the window.
-
-    Raises:
-        InfrastructureFault: fewer have.
-    """
+def _too_few(epoch: int, validators: Collection[str], verdicts: Sequence[Verdict]) -> NoWinners | None:
+    """The end of an epoch if no strict majority of all validators has a verdict in its window; else None."""
     voters = {verdict.validator for verdict in verdicts} & set(validators)
     needed = majority(len(validators))
-    if len(voters) < needed:
-        raise InfrastructureFault(
-            f"In epoch {epoch} the verdicts of {len(voters)} validators count, and {needed} are a majority",
-            "Nobody decides it, and the last weights stay.",
-        )
+    if len(voters) >= needed:
+        return None
+    return NoWinners(
+        epoch,
+        f"In epoch {epoch} the verdicts of {len(voters)} validators count, and {needed} are a majority. The last"
+        " weights stay.",
+    )
 
 
 def _undecided(result: Undecided) -> NoWinners:

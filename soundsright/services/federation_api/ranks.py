@@ -6,13 +6,23 @@ Each validator's own count decides its weights. This one is for display, and use
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.profiles import Profile
-from soundsright.ranking import Passed, canonical_sampler, epoch_block, mean_of_rates, pooled_rate, window
+from soundsright.ranking import (
+    OUTVOTING,
+    Passed,
+    canonical_sampler,
+    counting_rates,
+    epoch_block,
+    mean_of_rates,
+    pooled_rate,
+    window,
+)
 from soundsright.services.federation_api.answers import RankRow, ScoreRow, Stats
 from soundsright.services.federation_api.samples import Sample
 from soundsright.services.federation_api.store import FederationStore, StoredSample
@@ -133,17 +143,46 @@ def _counts(
     for each in samples:
         passed, judged = by_validator.get(each.validator, (0, 0))
         by_validator[each.validator] = (passed + each.sample.passed, judged + 1)
-    counts = tuple(by_validator.values())
-    least = Fraction(repr(rules.completeness))
-    active = sum(count > 0 for count in own_tasks.values())
-    covering = sum(judged >= least * own_tasks[hotkey] for hotkey, (_, judged) in by_validator.items())
-    needed = max(math.ceil(Fraction(repr(rules.min_validators)) * active), 1)
+    outvotes = rules.profile is Profile.SOUNDSRIGHT and sum(count > 0 for count in own_tasks.values()) >= OUTVOTING
+    rates = [by_validator[hotkey] for hotkey in sorted(by_validator)]
+    counting = counting_rates(rates) if outvotes else rates
     return _Counts(
-        samples[-1].sample,
+        _commitment(samples),
         by_validator,
-        pooled_rate(counts) if rules.profile is Profile.CODE else mean_of_rates(counts),
-        len(samples) >= least * tasks and covering >= needed,
+        pooled_rate(rates) if rules.profile is Profile.CODE else mean_of_rates(counting),
+        _is_eligible(by_validator, tasks, own_tasks, rules, outvotes=outvotes),
     )
+
+
+def _commitment(samples: Sequence[StoredSample]) -> Sample:
+    """The last sample with the commitment that most samples name; of equally many, with the earliest."""
+    named = Counter((each.sample.block, each.sample.model, each.sample.uid) for each in samples)
+    chosen = min(named, key=lambda each: (-named[each], each))
+    return next(
+        each.sample
+        for each in reversed(samples)
+        if (each.sample.block, each.sample.model, each.sample.uid) == chosen
+    )
+
+
+def _is_eligible(
+    by_validator: Mapping[str, Passed],
+    tasks: int,
+    own_tasks: Mapping[str, int],
+    rules: FederationRules,
+    *,
+    outvotes: bool,
+) -> bool:
+    """Whether a miner was judged often enough. With `outvotes`, the tasks of some one validator can be left out."""
+    least = Fraction(repr(rules.completeness))
+    active = {hotkey for hotkey, count in own_tasks.items() if count > 0}
+    needed = max(math.ceil(Fraction(repr(rules.min_validators)) * len(active)), 1)
+    for left_out in ("", *(sorted(active) if outvotes else ())):
+        judged = {hotkey: count for hotkey, (_, count) in by_validator.items() if hotkey != left_out}
+        covering = sum(count >= least * own_tasks[hotkey] for hotkey, count in judged.items())
+        if sum(judged.values()) >= least * (tasks - own_tasks.get(left_out, 0)) and covering >= needed:
+            return True
+    return False
 
 
 def _scores(counts: _Counts) -> list[ScoreRow]:
