@@ -5,7 +5,8 @@ rates. Blocks are counted. Rates, scores, shares of tasks and means of differenc
 equal winners on every machine, whatever their order.
 
 The profiles `doc` and `code` compare rates: an earlier entrant shields its place from all that are not better by
-`dominance`. In the profile `soundsright` only the incumbent defends, by the ruleset's margin and paired test.
+`dominance`. In the profile `soundsright` only the incumbent defends, by the ruleset's margin and paired test. Means
+over three validators or more leave out the highest and the lowest: see `outvoting`.
 """
 
 from __future__ import annotations

@@ -119,6 +119,7 @@ class FederationPreflight(Preflight):
         """Read the owner's list as of the present epoch, and look for the own hotkey on it."""
         from soundsright.cli.shared.federation_reading import known_list
         from soundsright.cli.shared.opening import opened_chain
+        from soundsright.ranking import OUTVOTING
 
         own, agreed = self.own, agreed_rules(self.settings)
         with closing(opened_chain(self.settings, None)) as chain:
@@ -137,7 +138,8 @@ class FederationPreflight(Preflight):
                 "Add that validator with its bucket.",
             )
         count, place = len(listed.validators), listed.validators.index(own)
-        return f"The owner's list has {count} validators, and this one is number {place}"
+        found = f"The owner's list has {count} validators, and this one is number {place}"
+        return found if count >= OUTVOTING else f"{found}; fewer than {OUTVOTING} cannot outvote one that lies"
 
 
 def _told(hotkey: str, ask: Callable[[], T]) -> T:
