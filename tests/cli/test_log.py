@@ -165,7 +165,7 @@ def test_a_mirror_is_compared_and_served_again(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_split_view_is_kept_as_evidence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with served(filled(3)) as url, served(filled(4, first=1)) as other:
+    with served(filled(3)) as url, served(filled(3, first=1)) as other:
         assert audit(url, "--mirror", "copy", "--against", other) == 3
     error = capsys.readouterr().err
     assert error.startswith("Error: split view: ")
@@ -176,14 +176,26 @@ def test_a_split_view_is_kept_as_evidence(tmp_path: Path, capsys: pytest.Capture
         open_head(json.dumps(head).encode(), valid_signature=valid_signature)
         for head in json.loads(kept.read_text())["heads"]
     ]
-    assert [head.size for head in heads] == [3, 4]
+    assert [head.size for head in heads] == [3, 3]
+
+
+def test_two_sizes_that_nothing_joins_leave_no_evidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(filled(3)) as url, served(filled(4, first=1)) as other:
+        assert audit(url, "--mirror", "copy", "--against", other) == 3
+    error = capsys.readouterr().err
+    assert f"{other} gave no proof that joins two heads" in error
+    assert len(error.splitlines()) == 1
+    assert not list((tmp_path / "copy").glob("evidence-*.json"))
 
 
 @pytest.mark.parametrize(
     ("later", "sentence"),
     [
-        (lambda: filled(2), "was truncated: it has 2 entries, and had 3"),
-        (lambda: filled(5, first=1), "was rewritten"),
+        (lambda: filled(2), "gave an old head: it has 2 entries, and had 3"),
+        (lambda: filled(3, first=1), "was rewritten"),
+        (lambda: filled(5, first=1), "gave no proof that joins two heads"),
         (lambda: filled(5, account=STRANGER), "the head of another log"),
     ],
 )

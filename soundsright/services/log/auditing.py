@@ -114,6 +114,9 @@ def audit(
 def check_same_view(ours: LogHead, source: LogSource, theirs: LogHead, other: LogSource) -> None:
     """Check that two heads of one log are of one history. The longer side must prove it.
 
+    Two signed heads of one size with two roots prove that the log showed two histories. A consistency proof is not
+    signed, so a wrong one proves nothing about the log: its server may have made it up.
+
     Raises:
         LogRefused: they are of different logs, or nothing joins them.
     """
@@ -122,40 +125,51 @@ def check_same_view(ours: LogHead, source: LogSource, theirs: LogHead, other: Lo
             f"{other.name} gave the head of another log, {theirs.log}, and not of {ours.log}", "Check its address."
         )
     if ours.size == theirs.size:
-        is_joined = ours.root == theirs.root
-    else:
-        small, large, where = (ours, theirs, other) if ours.size < theirs.size else (theirs, ours, source)
-        is_joined = small.size == 0 or _is_joined(where, small, large)
-    if not is_joined:
-        raise LogRefused(
-            f"split view: {ours.log} signed {ours} at {source.name}, and {theirs} at {other.name}, and nothing "
-            "joins the two",
-            "Keep both heads: they prove it.",
-            evidence=(ours.envelope, theirs.envelope),
-        )
+        if ours.root != theirs.root:
+            raise LogRefused(
+                f"split view: {ours.log} signed {ours} at {source.name}, and {theirs} at {other.name}",
+                "Keep both heads: they prove it.",
+                evidence=(ours.envelope, theirs.envelope),
+            )
+        return
+    small, large, where = (ours, theirs, other) if ours.size < theirs.size else (theirs, ours, source)
+    _check_joined(where, small, large)
 
 
 def _check_growth(source: LogSource, before: LogHead, head: LogHead) -> None:
     if head.size < before.size:
+        sizes = f"it has {counted(head.size)}, and had {before.size}"
+        # The signed times tell a log that lost entries from a server or a wire that gives an old head.
+        if head.time_s <= before.time_s:
+            raise LogRefused(
+                f"{source.name} gave an old head: {sizes} in a head that was not signed before this one",
+                "Ask again later. A mirror may lag.",
+            )
+        raise LogRefused(f"{source.name} was truncated: {sizes}", evidence=(before.envelope, head.envelope))
+    if head.size > before.size:
+        _check_joined(source, before, head)
+    elif head.root != before.root:
         raise LogRefused(
-            f"{source.name} was truncated: it has {counted(head.size)}, and had {before.size}",
-            evidence=(before.envelope, head.envelope),
-        )
-    if head.size == before.size:
-        is_joined = head.root == before.root
-    else:
-        is_joined = before.size == 0 or _is_joined(source, before, head)
-    if not is_joined:
-        raise LogRefused(
-            f"{source.name} was rewritten: nothing joins its head ({head}) to the one seen before ({before})",
+            f"{source.name} was rewritten: its head ({head}) has another root than the one seen before ({before})",
             evidence=(before.envelope, head.envelope),
         )
 
 
-def _is_joined(source: LogSource, small: LogHead, large: LogHead) -> bool:
+def _check_joined(source: LogSource, small: LogHead, large: LogHead) -> None:
+    """Check that `source` proves that the larger head continues the smaller one.
+
+    Raises:
+        LogRefused: it does not. That accuses nobody, because nobody signed the proof.
+    """
+    if small.size == 0:
+        return
     path = f"/proof/consistency?first={small.size}&second={large.size}"
     proof = hashes_of(_object(source, path, _MAX_PROOF_BYTES), source.name)
-    return is_consistent(small.size, small.root, large.size, large.root, proof)
+    if not is_consistent(small.size, small.root, large.size, large.root, proof):
+        raise LogRefused(
+            f"{source.name} gave no proof that joins two heads of {large.log}: {small}, and {large}",
+            "It gave a wrong proof, or the log has two histories. Ask another address of the log.",
+        )
 
 
 def _check_inclusion(source: LogSource, entry: LogEntry, head: LogHead) -> None:

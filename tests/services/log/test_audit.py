@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from contextlib import closing
@@ -63,17 +64,51 @@ def test_an_audit_reports_two_documents_of_one_signer_for_one_round() -> None:
 def test_a_rewritten_history_is_named() -> None:
     memory = AuditMemory()
     audited(Source(filled(3)), memory)
-    with pytest.raises(LogRefused, match="was rewritten: nothing joins its head"):
-        audited(Source(filled(5, first=1)), memory)
-    with pytest.raises(LogRefused, match="was rewritten"):
+    with pytest.raises(LogRefused, match="was rewritten: its head .* has another root") as refused:
         audited(Source(filled(3, first=1)), memory)
+    assert len(refused.value.evidence) == 2
+
+
+def test_a_longer_history_that_nothing_joins_is_refused_without_evidence() -> None:
+    memory = AuditMemory()
+    audited(Source(filled(3)), memory)
+    with pytest.raises(LogRefused, match="gave no proof that joins two heads") as refused:
+        audited(Source(filled(5, first=1)), memory)
+    assert refused.value.evidence == ()
+
+
+def signed_at(time_s: int) -> Callable[[Any], Any]:
+    """A change that signs the head again, with another time."""
+
+    def change(head: Any) -> Any:
+        own = open_head(json.dumps(head).encode(), valid_signature=valid_signature)
+        return json.loads(sign_head(own.size, own.root, time_s, LOG).envelope)
+
+    return change
 
 
 def test_a_truncated_log_is_named() -> None:
     memory = AuditMemory()
     audited(Source(filled(3)), memory)
-    with pytest.raises(LogRefused, match="was truncated: it has 2 entries, and had 3"):
-        audited(Source(filled(2)), memory)
+    shorter = Source(filled(2))
+    shorter.lie = changed("/head", signed_at(1_800_000_000))
+    with pytest.raises(LogRefused, match="was truncated: it has 2 entries, and had 3") as refused:
+        audited(shorter, memory)
+    assert len(refused.value.evidence) == 2
+
+
+@pytest.mark.parametrize("time_s", [1_600_000_000, 1_700_000_000])
+def test_an_older_head_of_an_honest_log_is_no_truncation(time_s: int) -> None:
+    memory = AuditMemory()
+    audited(Source(filled(3)), memory)
+    assert memory.head is not None
+    assert memory.head.time_s == 1_700_000_000
+    lagging = Source(filled(2))
+    lagging.lie = changed("/head", signed_at(time_s))
+    with pytest.raises(LogRefused, match="gave an old head: it has 2 entries, and had 3") as refused:
+        audited(lagging, memory)
+    assert refused.value.evidence == ()
+    assert audited(Source(filled(4)), memory).before == 3
 
 
 def test_another_logs_head_is_named() -> None:
@@ -87,8 +122,6 @@ def test_another_logs_head_is_named() -> None:
 
 
 def head_of(size: int, root: bytes = bytes(32)) -> Any:
-    import json
-
     return json.loads(sign_head(size, root, 1, LOG).envelope)
 
 
@@ -159,8 +192,9 @@ def test_a_forged_consistency_proof_is_named() -> None:
     audited(source, memory)
     log.append(ADMISSION.entry(round_document("round-9")))
     source.lie = changed("/proof/consistency", lambda answer: answer | {"proof": answer["proof"][::-1]})
-    with pytest.raises(LogRefused, match="was rewritten"):
+    with pytest.raises(LogRefused, match="gave no proof that joins two heads") as refused:
         audited(source, memory)
+    assert refused.value.evidence == ()
 
 
 def compare(first: Source, second: Source) -> None:
@@ -173,12 +207,26 @@ def test_two_views_of_one_history_agree(ours: int, theirs: int) -> None:
     compare(Source(filled(ours)), Source(filled(theirs), "http://mirror"))
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(3, 3), (3, 7), (7, 3)])
-def test_a_split_view_is_named(ours: int, theirs: int) -> None:
+def test_a_split_view_is_named() -> None:
     with pytest.raises(LogRefused, match=r"split view: .* at http://log, and .* at http://mirror") as refused:
-        compare(Source(filled(ours)), Source(filled(theirs, first=1), "http://mirror"))
+        compare(Source(filled(3)), Source(filled(3, first=1), "http://mirror"))
     heads = [open_head(each.encode(), valid_signature=valid_signature) for each in refused.value.evidence]
-    assert [head.size for head in heads] == [ours, theirs]
+    assert [head.size for head in heads] == [3, 3]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "longer"), [(3, 7, "http://mirror"), (7, 3, "http://log")])
+def test_two_sizes_that_nothing_joins_accuse_nobody(ours: int, theirs: int, longer: str) -> None:
+    with pytest.raises(LogRefused, match=f"{longer} gave no proof that joins two heads") as refused:
+        compare(Source(filled(ours)), Source(filled(theirs, first=1), "http://mirror"))
+    assert refused.value.evidence == ()
+
+
+def test_a_wrong_proof_of_a_mirror_does_not_accuse_an_honest_log() -> None:
+    mirror = Source(filled(7), "http://mirror")
+    mirror.lie = changed("/proof/consistency", lambda answer: answer | {"proof": []})
+    with pytest.raises(LogRefused, match="http://mirror gave no proof") as refused:
+        compare(Source(filled(3)), mirror)
+    assert refused.value.evidence == ()
 
 
 def test_a_mirror_of_another_log_is_no_split_view() -> None:

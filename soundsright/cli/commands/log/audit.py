@@ -57,8 +57,8 @@ def command(
     It goes on from the last head that it saw. It checks that the log only grew, every new signature, and that the
     entries give the signed root. With --against, both addresses must show one history.
 
-    Exit codes: 0 all is right, 2 wrong use or nothing answers, 3 the log is wrong: the first fault is named, and
-    heads that contradict each other are kept beside the memory.
+    Exit codes: 0 all is right, 2 wrong use or nothing answers, 3 what an address gave cannot be accepted: the first
+    fault is named. Heads that contradict each other are kept beside the memory.
     """
     from soundsright.cli.shared.addresses import checked_hotkey
     from soundsright.cli.shared.log_source import HttpLog
