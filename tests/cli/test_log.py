@@ -179,9 +179,7 @@ def test_a_split_view_is_kept_as_evidence(tmp_path: Path, capsys: pytest.Capture
     assert [head.size for head in heads] == [3, 3]
 
 
-def test_two_sizes_that_nothing_joins_leave_no_evidence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_sizes_that_nothing_joins_leave_no_evidence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with served(filled(3)) as url, served(filled(4, first=1)) as other:
         assert audit(url, "--mirror", "copy", "--against", other) == 3
     error = capsys.readouterr().err

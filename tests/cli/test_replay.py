@@ -9,17 +9,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from soundsright.adapters.peers import Hotkey, new_hotkey, valid_signature
+from soundsright.cli.commands import replay as replay_command
 from soundsright.cli.commands.replay import command
 from soundsright.cli.main import cli, run
 from soundsright.cli.shared import replaying
-from soundsright.core.errors import BundleRefused, UsageError
+from soundsright.core.errors import BundleRefused, InfrastructureFault, UsageError
 from soundsright.core.folder_lock import locked
-from soundsright.services.records import open_document
-from soundsright.services.replay import REPLAY
+from soundsright.services.records import open_bundle, open_document
+from soundsright.services.replay import REPLAY, pairs_of
 from soundsright.services.replay.scoring import score_stored
 from soundsright.testing import InlinePool
 from tests.services.replay.bundled import CLIPS, MODELS, Bundled, FunctionModels
-from tests.services.replay.test_depths import with_one_score
+from tests.services.replay.test_depths import with_one_score, without_audio
 from tests.services.replay.test_resuming import Counted
 from tests.services.rounds.subnet import COMPETITION
 
@@ -76,6 +77,42 @@ def test_a_depth_at_which_nothing_could_be_checked_is_not_called_the_same(world:
     assert result.output.splitlines()[-2] == "Unchecked  Nothing of this depth could be checked."
     assert "Same" not in result.output
     assert open_document(REPLAY, out.read_bytes(), valid_signature=valid_signature).facts["same"] is None
+
+
+def test_a_round_without_the_audio_of_one_result_is_not_called_the_same(
+    world: Bundled, honest: str, tmp_path: Path
+) -> None:
+    with open_bundle(Path(honest)) as bundle:
+        gone = next(str(pair.answer) for pair in pairs_of(bundle) if pair.line.entry == "bob")
+    part = str(without_audio(Path(honest), tmp_path / "part.zip", gone))
+    out = tmp_path / "attestation.json"
+    code, result = replay(part, "--score", "--workers", "1", *signing(tmp_path, out))
+    assert code == 1
+    assert "Unchecked  Nothing that was checked differs, but not all of this depth" in result.output
+    assert "Same" not in result.output
+    assert open_document(REPLAY, out.read_bytes(), valid_signature=valid_signature).facts["same"] is None
+    sampling = ("--sample", "100", "--block-hash", BLOCK)
+    assert replay(part, "--score", "--workers", "1", *sampling)[0] == 1
+
+
+def test_an_attestation_that_cannot_be_written_is_refused_before_the_work(honest: str, tmp_path: Path) -> None:
+    out = tmp_path / "missing" / "attestation.json"
+    with pytest.raises(UsageError, match="cannot be written"):
+        replay(honest, "--score", "--workers", "1", *signing(tmp_path, out))
+    assert not (tmp_path / "state" / "replays").exists()
+
+
+def test_the_work_is_kept_until_the_attestation_is_written(
+    honest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise InfrastructureFault("The disk is full", "Try again.")
+
+    monkeypatch.setattr(replay_command, "_write_attestation", full)
+    with pytest.raises(InfrastructureFault, match="disk is full"):
+        replay(honest, "--score", "--workers", "1", *signing(tmp_path, tmp_path / "attestation.json"))
+    (kept,) = (tmp_path / "state" / "replays").glob("*/kept.jsonl")
+    assert kept.read_text().count('"kind":"score"') == (len(MODELS) + 1) * CLIPS
 
 
 def test_a_sample_is_scored_and_kept_and_the_block_is_printed(honest: str, tmp_path: Path) -> None:
@@ -215,3 +252,11 @@ def test_two_replays_do_not_share_a_folder(
         assert run(cli, ["replay", honest, "--unsigned-ok", "--score", "--work", str(tmp_path)]) == 2
     assert "Another process is changing" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_work_of_another_user_is_not_believed(honest: str, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    work.chmod(0o777)
+    with pytest.raises(UsageError, match="everybody may write it"):
+        replay(honest, "--score", "--workers", "1", "--work", str(work))

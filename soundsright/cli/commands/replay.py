@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,10 +128,10 @@ def command(
     soundsright replay round.zip --score --sample 200 --network http://127.0.0.1:9944
     soundsright replay https://example.org/r/7/bundle --score
 
-    A replay runs the code that decided the round, under the round's own rules. It exits with 0 if everything
-    that it checked is the same, with 1 if it could check nothing of that depth, and with 3 at the first difference,
-    which it names. It lists as unchecked what the bundle withholds. After Ctrl-C, the same command continues.
-    From an address, it fetches the files and the audio that it needs into STATE_FOLDER.
+    A replay runs the code that decided the round, under the round's own rules. It exits with 0 if all of that depth
+    is the same, with 1 if a part of it could not be checked, such as scores without audio, and with 3 at the first
+    difference, which it names. It lists as unchecked what the bundle lacks or withholds. After Ctrl-C, the same
+    command continues. From an address, it fetches the files and the audio that it needs into STATE_FOLDER.
     """
     from soundsright.adapters.peers import Hotkey, valid_signature
     from soundsright.services.records import check_bundle, open_bundle
@@ -140,6 +142,7 @@ def command(
     check_machine()
     settings = settings_from(Settings, flags, env_file)
     account = None if attestation is None else Hotkey.read(settings.hotkey_file)
+    _check_writable(attestation)
 
     def needed(bundle: RoundBundle) -> Iterator[str]:
         check_signer(bundle.opened, signed.signer, unsigned_ok=signed.unsigned_ok)
@@ -152,15 +155,13 @@ def command(
     ):
         check_signer(bundle.opened, signed.signer, unsigned_ok=signed.unsigned_ok)
         check_bundle(bundle)
+        ended = partial(_ended, bundle, attestation, account)
         if depth == "decide":
             report = and_unchecked(decided_again(bundle), ON_RECORD)
+            ended(report)
         else:
             chosen = Deeper(depth == "run", sampling, kept, run, sandbox, settings, workers, env_file)
-            report = checked_deeper(bundle, chosen)
-        for line in _lines(bundle, report):
-            click.echo(line)
-        if account is not None and attestation is not None:
-            _write_attestation(attestation, bundle, report, account)
+            report = checked_deeper(bundle, chosen, ended)
     return exit_code_of(report)
 
 
@@ -182,6 +183,27 @@ def _check_options(depth: str, sampling: Sampling, kept: Kept) -> None:
         )
     if kept.resume and kept.checked is None:
         raise UsageError("--resume needs --checked", "Name the file of the replay that was stopped.")
+
+
+def _check_writable(path: Path | None) -> None:
+    """Check that a file can be written, before the hours of a replay.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if path is None:
+        return
+    existing = path if path.exists() else path.resolve().parent
+    if path.is_dir() or not os.access(existing, os.W_OK) or not os.access(path.resolve().parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written", "Give --sign a file in a folder that you may write.")
+
+
+def _ended(bundle: RoundBundle, attestation: Path | None, account: Any, report: ReplayReport) -> None:
+    """Print the report, and write its attestation if one is wanted."""
+    for line in _lines(bundle, report):
+        click.echo(line)
+    if account is not None and attestation is not None:
+        _write_attestation(attestation, bundle, report, account)
 
 
 def _lines(bundle: RoundBundle, report: ReplayReport) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,21 @@ class ReplayFolder:
     kept: KeptWork
 
 
+def _check_own(path: Path) -> None:
+    """Check that nobody else can have written what lies in the folder: kept results count as computed.
+
+    Raises:
+        UsageError: somebody else can.
+    """
+    for each in (path, *path.glob("kept.jsonl")):
+        status = each.lstat()
+        if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
+            raise UsageError(
+                f"{each} belongs to another user, or everybody may write it",
+                "Give a folder of your own with --work.",
+            )
+
+
 @contextmanager
 def replay_folder(work: Path | None, state_folder: Path, sha256: str, again: str) -> Iterator[ReplayFolder]:
     """The folder `work`, or one in STATE_FOLDER that is named by the digest of the round document.
@@ -37,7 +54,7 @@ def replay_folder(work: Path | None, state_folder: Path, sha256: str, again: str
     was computed is removed, and so is a folder in STATE_FOLDER.
 
     Raises:
-        UsageError: the folder cannot be written, or another replay uses it.
+        UsageError: the folder cannot be written, belongs to somebody else, or another replay uses it.
     """
     from soundsright.services.replay import KeptWork
 
@@ -46,6 +63,7 @@ def replay_folder(work: Path | None, state_folder: Path, sha256: str, again: str
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise UsageError(f"{path} cannot be made ({error.strerror})", "Give another folder with --work.") from error
+    _check_own(path)
     sentence = f"What was computed is kept in {path}. To continue, run the same command {again}."
     with locked(path), stopping_at_once():
         with closing(KeptWork(path, sha256)) as kept:

@@ -73,17 +73,21 @@ class WantedPairs:
     sample: Sample | None
 
 
-def checked_deeper(bundle: RoundBundle, chosen: Deeper) -> ReplayReport:
+def checked_deeper(
+    bundle: RoundBundle, chosen: Deeper, write: Callable[[ReplayReport], None] = lambda _report: None
+) -> ReplayReport:
     """Decide the round again, then score it and run it as chosen. The report ends with the first difference.
 
-    What is computed is kept until the replay ends, so that it continues after Ctrl-C.
+    What is computed is kept until `write` has the report, so that it continues after Ctrl-C or a full disk.
     """
     from soundsright.cli.shared.replay_folder import replay_folder
     from soundsright.services.replay import ON_RECORD, decided_again
 
     report = decided_again(bundle)
     if not report.is_same:
-        return and_unchecked(report, ON_RECORD)
+        report = and_unchecked(report, ON_RECORD)
+        write(report)
+        return report
     wanted = wanted_pairs(bundle, chosen.sampling, chosen.env_file)
     again = "again" if chosen.kept.checked is None else "with --resume"
     state_folder = chosen.settings.folder
@@ -93,6 +97,7 @@ def checked_deeper(bundle: RoundBundle, chosen: Deeper) -> ReplayReport:
         report = scored(bundle, report, wanted, chosen.kept, chosen.workers, folder.kept)
         if models is not None and report.is_same:
             report = merged(report, ran(bundle, wanted, chosen, folder, models))
+        write(report)
     return report
 
 
@@ -219,6 +224,7 @@ def merged(first: ReplayReport, second: ReplayReport, sample: Sample | None = No
         unchecked=(*first.unchecked, *second.unchecked),
         remarks=(*first.remarks, *second.remarks),
         sample=sample or first.sample,
+        is_whole=first.is_whole and second.is_whole,
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 DIFFERENT = 3
 """The exit code if a difference was found."""
 UNCHECKED = 1
-"""The exit code if nothing of the depth that was asked for could be checked."""
+"""The exit code if not all of the depth that was asked for could be checked."""
 
 
 def report_lines(report: ReplayReport) -> Iterator[str]:
@@ -30,6 +30,8 @@ def report_lines(report: ReplayReport) -> Iterator[str]:
         yield f"Different  {printable(report.difference.sentence)}"
     elif report.is_checked:
         yield "Same       Nothing that was checked differs."
+    elif report.has_results:
+        yield "Unchecked  Nothing that was checked differs, but not all of this depth could be checked."
     else:
         yield "Unchecked  Nothing of this depth could be checked."
 

@@ -17,7 +17,7 @@ _MAX_TEXT = 400
 def attestation_facts(opened: OpenedRound, report: ReplayReport) -> dict[str, Any]:
     """The document to sign. `bundle` is the SHA-256 of the round document, which covers the whole bundle.
 
-    `same` is None if nothing of the depth could be checked.
+    `same` is None if not all of the depth could be checked, and nothing differs.
     """
     difference = None
     if report.difference is not None:

@@ -57,7 +57,7 @@ def clips_again(
         proved += 1
         later += key in disclosed
     checked = {CLIPS: proved, **({DISCLOSED: later} if later else {})}
-    return ReplayReport(Depth.SCORE, checked, difference, counted(unchecked))
+    return ReplayReport(Depth.SCORE, checked, difference, counted(unchecked), is_whole=not unchecked)
 
 
 def set_of_bundle(

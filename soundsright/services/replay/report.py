@@ -69,6 +69,8 @@ class ReplayReport:
     unchecked: tuple[Unchecked, ...] = ()
     sample: Sample | None = None
     remarks: tuple[str, ...] = field(default=())
+    is_whole: bool = True
+    """Whether nothing was left out that this depth should compare, such as a result without its audio."""
 
     @property
     def is_same(self) -> bool:
@@ -77,8 +79,16 @@ class ReplayReport:
 
     @property
     def is_checked(self) -> bool:
-        """Whether a result of this depth was compared, so that "the same" says something."""
-        return self.difference is not None or bool(self.checked.get(_RESULTS[self.depth]))
+        """Whether all results of this depth were compared, so that "the same" says something.
+
+        Whoever makes a bundle chooses what it lacks, so a part that agrees says nothing about the rest.
+        """
+        return self.difference is not None or (self.is_whole and self.has_results)
+
+    @property
+    def has_results(self) -> bool:
+        """Whether any result of this depth was compared."""
+        return bool(self.checked.get(_RESULTS[self.depth]))
 
 
 def counted(parts: Iterable[tuple[str, str]]) -> tuple[Unchecked, ...]:

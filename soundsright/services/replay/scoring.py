@@ -94,7 +94,9 @@ def scored_again(
         unscorable += 1
         unchecked.append((f"{pair.line.competition}: score", _NOT_ON_BOTH))
     checked_scores = {SCORES: done - unscorable}
-    return ReplayReport(Depth.SCORE, checked_scores, difference, counted(unchecked))
+    answered = sum(pair.answer is not None for pair in pairs)
+    is_whole = answered == len(wanted) and not unscorable
+    return ReplayReport(Depth.SCORE, checked_scores, difference, counted(unchecked), is_whole=is_whole)
 
 
 def read_checked(path: Path, document_sha256: str) -> dict[tuple[str, str, str], CheckedScore]:

@@ -64,7 +64,7 @@ def test_an_audit_reports_two_documents_of_one_signer_for_one_round() -> None:
 def test_a_rewritten_history_is_named() -> None:
     memory = AuditMemory()
     audited(Source(filled(3)), memory)
-    with pytest.raises(LogRefused, match="was rewritten: its head .* has another root") as refused:
+    with pytest.raises(LogRefused, match=r"was rewritten: its head .* has another root") as refused:
         audited(Source(filled(3, first=1)), memory)
     assert len(refused.value.evidence) == 2
 

@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from zipfile import ZipFile
 
 import pytest
 
@@ -110,11 +111,33 @@ def test_audio_that_the_bundle_lacks_is_never_counted_as_checked(world: Bundled)
     ]
 
 
+def test_one_result_without_audio_keeps_the_rest_from_being_called_the_same(
+    world: Bundled, bundle: RoundBundle, tmp_path: Path
+) -> None:
+    pairs = pairs_of(bundle)
+    (gone, *_) = [pair.answer for pair in pairs if pair.line.entry == LIAR]
+    with open_bundle(without_audio(world.bundle("whole"), tmp_path / "part.zip", str(gone))) as part:
+        report = scored_again(part, pairs_of(part), InlinePool())
+        assert attestation_facts(part.opened, report)["same"] is None
+    assert (report.difference, report.is_checked) == (None, False)
+    assert report.checked == {"scores computed again": len(pairs) - 1}
+
+
+def without_audio(bundle: Path, out: Path, sha256: str) -> Path:
+    """The bundle without one signal."""
+    with ZipFile(bundle) as whole, ZipFile(out, "w") as part:
+        for name in whole.namelist():
+            if sha256 not in name:
+                part.writestr(name, whole.read(name))
+    return out
+
+
 def test_a_result_that_one_machine_could_not_score_accuses_nobody(bundle: RoundBundle) -> None:
     pairs = [replace(failed(p, "unscorable"), answer=p.answer) for p in pairs_of(bundle) if p.line.entry == LIAR]
     report = scored_again(bundle, pairs, InlinePool())
     assert (report.difference, report.checked) == (None, {"scores computed again": 0})
     assert "time or memory" in report.unchecked[0].why
+    assert not report.is_checked
 
 
 class TestSample:
