@@ -8,9 +8,9 @@ that process (`kill -9`) or fails a call, and a second process continues from wh
 models and scores are imitated; admitting, judging, signing and publishing are the real ones.
 
 Afterwards both buckets must have the same objects as those of undisturbed validators: audio and lists byte for
-byte, and the documents of the verdicts, whose signatures are random. The signature in a bucket must be the recorded
-one. At most one batch of clips may have been given to a model twice, unless a fault lasts: a database that is gone
-cannot record an answer.
+byte, and the documents of the verdicts, whose signatures are random. The signature and the claim in a bucket must
+be the recorded ones, and each verdict must name the one before it. At most one batch of clips may have been given
+to a model twice, unless a fault lasts: a database that is gone cannot record an answer.
 
 The output is a table, and then the number of fault points. `--every N` uses every N-th point, and at least one of
 each kind.
@@ -55,7 +55,7 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V5
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Reveal
 from soundsright.services.federation import SCOPE, Sampler, SamplerContext, open_verdict, verdict_key
-from soundsright.services.federation.federation_steps import SIGNED
+from soundsright.services.federation.federation_steps import CLAIM, SIGNED
 from soundsright.services.rounds import draw_to_disk, score_files, steps
 from soundsright.testing import (
     Behaviour,
@@ -85,7 +85,7 @@ MINERS = {
 STATE_WRITES = ("begin_round", "finish_step", "add_clip_results")
 STATE_READS = ("step_done", "clip_results", "rounds")
 CHAIN_CALLS = ("finalized", "block_hash", "snapshot", "neurons")
-BUCKET_CALLS = ("put", "get")
+BUCKET_CALLS = ("put", "get", "list")
 HUB_CALLS = ("fetch", "cached")
 MOST_TICKS = 12
 LASTING = 10_000
@@ -281,23 +281,37 @@ def result_of(folder: Path) -> dict[str, Any]:
     """Everything that must be the same, however the samplers were disturbed."""
     objects: dict[str, str] = {}
     unlike_recorded = []
+    broken_chains = []
     for hotkey in VALIDATORS:
-        root = folder / "buckets" / hotkey
+        root, last = folder / "buckets" / hotkey, ""
         for path in sorted(root.rglob("*")):
             key = str(path.relative_to(root))
             if not path.is_file() or "@" in key:
                 continue
             raw = path.read_bytes()
+            if key.startswith("claims/"):
+                with closing(SqlState(folder / f"{hotkey}.db")) as state:
+                    claim = steps.read(state.scoped(SCOPE), f"task-{path.stem}", CLAIM)
+                if claim is None or json.loads(raw).pop("claim") != claim.claim:
+                    unlike_recorded.append(key)
+                raw = b""  # It is random.
             if "evaluation_results" in key:
                 document = json.loads(raw)["document"]
-                open_verdict(raw, valid_signature=valid_signature)
+                signed_verdict = open_verdict(raw, valid_signature=valid_signature)
+                if signed_verdict.verdict.previous != last:
+                    broken_chains.append(key)
+                last = signed_verdict.digest
                 with closing(SqlState(folder / f"{hotkey}.db")) as state:
                     signed = steps.read(state.scoped(SCOPE), f"task-{key.partition('/')[0]}", SIGNED)
                 if signed is None or signed.envelope.encode() != raw:
                     unlike_recorded.append(key)
                 raw = document.encode()
             objects[f"{hotkey}/{key}"] = hashlib.sha256(raw).hexdigest()
-    return {"objects": objects, "verdicts unlike the recorded ones": unlike_recorded}
+    return {
+        "objects": objects,
+        "verdicts and claims unlike the recorded ones": unlike_recorded,
+        "verdicts that do not name the one before": broken_chains,
+    }
 
 
 def model_runs(folder: Path) -> Counter[str]:

@@ -18,7 +18,16 @@ from .first_seen import FirstSeen, SeenVerdict
 from .known_lists import Allowlists, TaskBook
 from .known_verdicts import KnownVerdicts
 from .mirror import Mirror, Sought
-from .object_keys import ALLOWLIST_KEY, allowlist_key, evidence_key, metadata_key, mirror_key, verdict_key, view_key
+from .object_keys import (
+    ALLOWLIST_KEY,
+    allowlist_key,
+    claim_key,
+    evidence_key,
+    metadata_key,
+    mirror_key,
+    verdict_key,
+    view_key,
+)
 from .publishing import create_once
 from .reporting import OwnReports
 from .reveals import REVEALS_SCOPE, MinerReveals
@@ -115,6 +124,7 @@ __all__ = [
     "audited",
     "check_verdict",
     "check_view",
+    "claim_key",
     "commit_view",
     "commitments_to_views",
     "committed_views",

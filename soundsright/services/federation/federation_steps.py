@@ -3,6 +3,7 @@
 They stand beside the steps of `services/rounds` under the round id `task-N`:
 
     turn        the block at which this validator's turn was noticed, and the allowlist of that time
+    claim       the random text with which this machine claims the task in the bucket
     material    what the sets are drawn from
     signed      the verdict in its envelope, which is published as it stands here
     published   the digest of the verdict, once it stands in the bucket
@@ -27,6 +28,13 @@ class TurnStep(steps.StepRecord):
 
     block: int
     allowlist: str
+
+
+@dataclass(frozen=True)
+class ClaimStep(steps.StepRecord):
+    """The text that no other machine knows. It is recorded before it is published."""
+
+    claim: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ class AbandonedStep(steps.StepRecord):
 
 
 TURN = steps.StepKey("turn", TurnStep)
+CLAIM = steps.StepKey("claim", ClaimStep)
 MATERIAL = steps.StepKey("material", MaterialStep)
 SIGNED = steps.StepKey("signed", SignedStep)
 PUBLISHED = steps.StepKey("published", PublishedStep)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 ALLOWLIST_KEY = "allowlist/v1.json"
 """The present allowlist, in the owner's bucket."""
+CLAIMS = "claims/"
+"""The beginning of the keys of claims."""
 
 
 def allowlist_key(sha256: str) -> str:
@@ -23,6 +25,11 @@ def verdict_key(task: int, validator: str) -> str:
 def metadata_key(task: int) -> str:
     """What the task is about, for people and pages."""
     return f"{task}/metadata.json"
+
+
+def claim_key(task: int) -> str:
+    """The claim of a task, which one machine creates before anything else of it."""
+    return f"{CLAIMS}{task}.json"
 
 
 def evidence_key(task: int, validator: str) -> str:

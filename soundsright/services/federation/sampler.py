@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import secrets
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,13 +19,27 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from soundsright.core.errors import BucketExists, InfrastructureFault, SoundsRightError, UsageError
+from soundsright.core.errors import (
+    BucketExists,
+    BucketMissing,
+    BucketTooLarge,
+    InfrastructureFault,
+    SoundsRightError,
+    UsageError,
+)
 from soundsright.core.federation import Verdict
 from soundsright.core.ports import Clock
 from soundsright.ranking import Turn, failover_order, turn
 from soundsright.services.federation import federation_steps
+from soundsright.services.federation.claims import claim_task, last_verdict
 from soundsright.services.federation.context import KnownValidators, SamplerContext
-from soundsright.services.federation.federation_steps import AbandonedStep, PublishedStep, SignedStep, TurnStep
+from soundsright.services.federation.federation_steps import (
+    AbandonedStep,
+    ClaimStep,
+    PublishedStep,
+    SignedStep,
+    TurnStep,
+)
 from soundsright.services.federation.judging import JudgedTask, begun_task, judged_task
 from soundsright.services.federation.object_keys import verdict_key
 from soundsright.services.federation.task import task_id, task_of
@@ -132,7 +147,8 @@ class Sampler:
             self._open, self._has_resumed = self._unfinished(), True
         task = self._open
         if task is not None and finalized >= context.last_block(task):
-            self._abandon(task, f"Block {finalized} is after its time")
+            if self._end(task, f"Block {finalized} is after its time"):
+                self._published(task)
             task = None
         if task is None:
             own = self._due(finalized)
@@ -207,15 +223,17 @@ class Sampler:
 
         Raises:
             InfrastructureFault: something around this validator failed. Call it again to continue.
-            UsageError: the task began under other settings.
+            UsageError: the task began under other settings, or another machine with this hotkey has claimed it.
             Cancelled: the sampler stops.
         """
         context, round_id = self._context, task_id(task)
+        self._claim(task)
         try:
             judged = judged_task(context, task)
         except UsageError as error:
             # Other rules or recordings than it began with: to try again would only delay the next task.
-            self._abandon(task, str(error))
+            if self._end(task, str(error)):
+                return True
             raise
         signed = steps.read(context.state, round_id, federation_steps.SIGNED)
         if signed is None:
@@ -227,10 +245,29 @@ class Sampler:
         if not self._put_verdict(task, signed.envelope.encode()):
             self._abandon(task, "The bucket has another verdict of this hotkey on it")
             return False
-        steps.write(context.state, round_id, federation_steps.PUBLISHED, PublishedStep(signed.digest))
+        self._record(task, signed)
+        return True
+
+    def _record(self, task: int, signed: SignedStep) -> None:
+        steps.write(self._context.state, task_id(task), federation_steps.PUBLISHED, PublishedStep(signed.digest))
         self._open = None
         _log.info("task %d is published", task, extra={"action": "task_published", "task": task})
-        return True
+
+    def _claim(self, task: int) -> None:
+        """Claim the task in the bucket for this machine. The claim is recorded first, so a restart has the same.
+
+        Raises:
+            UsageError: another machine with this hotkey has claimed it. The task is abandoned.
+        """
+        context, round_id = self._context, task_id(task)
+        step = steps.read(context.state, round_id, federation_steps.CLAIM)
+        if step is None:
+            step = ClaimStep(secrets.token_hex(16))
+            steps.write(context.state, round_id, federation_steps.CLAIM, step)
+        if not claim_task(context.bucket, task, context.account.address, step.claim):
+            reason = f"Another machine with the hotkey {context.account.address} has claimed task {task}"
+            self._abandon(task, reason)
+            raise UsageError(reason, "Run one sampler for each hotkey, and keep its state.")
 
     def _signed(self, task: int, judged: JudgedTask) -> SignedStep:
         context = self._context
@@ -246,17 +283,22 @@ class Sampler:
             {competition_id: clips.digest for competition_id, clips in judged.sets.items()},
             judged.unprocessed,
             judged.rows,
-            self._previous(),
+            self._previous(task),
             judged.material,
         )
         envelope = sign_verdict(verdict, context.account).decode()
         document = json.loads(envelope)["document"]
         return SignedStep(envelope, hashlib.sha256(document.encode()).hexdigest())
 
-    def _previous(self) -> str:
-        """The digest of this validator's last verdict; empty if it has none."""
-        last = steps.latest(self._context.state, federation_steps.PUBLISHED)
-        return "" if last is None else last[1].digest
+    def _previous(self, task: int) -> str:
+        """The digest of this validator's last verdict before the task; empty if it has none.
+
+        The state may have been lost or restored, so the bucket is asked for a later one.
+        """
+        context = self._context
+        last = steps.latest(context.state, federation_steps.PUBLISHED)
+        after, known = (-1, "") if last is None else (task_of(last[0]), last[1].digest)
+        return last_verdict(context.bucket, context.account.address, range(after + 1, task)) or known
 
     def _put_verdict(self, task: int, raw: bytes) -> bool:
         """Create the verdict in the bucket. Returns False if another one stands there."""
@@ -267,6 +309,19 @@ class Sampler:
         except BucketExists:
             return context.bucket.get(key, MAX_VERDICT_BYTES) == raw
         return True
+
+    def _end(self, task: int, reason: str) -> bool:
+        """Abandon the task, unless its verdict stands in the bucket already. Returns whether it does."""
+        context = self._context
+        signed = steps.read(context.state, task_id(task), federation_steps.SIGNED)
+        if signed is not None:
+            raw = signed.envelope.encode()
+            with suppress(BucketMissing, BucketTooLarge):
+                if context.bucket.get(verdict_key(task, context.account.address), len(raw)) == raw:
+                    self._record(task, signed)
+                    return True
+        self._abandon(task, reason)
+        return False
 
     def _abandon(self, task: int, reason: str) -> None:
         _log.warning("task %d gets no verdict: %s", task, reason, extra={"action": "task_abandoned", "task": task})

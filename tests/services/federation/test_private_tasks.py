@@ -65,7 +65,7 @@ def test_nobody_hears_private_recordings_but_the_answers_are_bound_to_the_verdic
 ) -> None:
     federation, verdict = published(tmp_path, material, committed=True)
     keys = bucket_content(tmp_path / "buckets" / "v0")
-    assert set(keys) == {"3/metadata.json", "3/evaluation_results/v0.json"}
+    assert set(keys) == {"claims/3.json", "3/metadata.json", "3/evaluation_results/v0.json"}
     assert all(b"studio" not in raw for raw in keys.values())
     facts = metadata_of(federation, 3, "v0")
     assert facts["has_audio"] is False
