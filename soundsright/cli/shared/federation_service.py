@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -134,20 +134,24 @@ def running_sampler(
     """Judge the tasks of this validator's turns in a thread. Gives the name of the sandbox.
 
     Raises:
-        UsageError: another process judges for this hotkey, no sandbox can be used, or recordings are missing.
+        UsageError: another process or machine judges for this hotkey, no sandbox can be used, or recordings are
+            missing.
         BucketForbidden, BucketUnavailable, BucketUnsuitable: the own bucket cannot be written.
     """
     from soundsright.adapters.buckets import check_bucket
     from soundsright.adapters.state import SqlRecords
     from soundsright.cli.shared.federation_reporting import reporting
-    from soundsright.services.federation import Sampler, sole_sampler
+    from soundsright.services.federation import Sampler, machine_of, sole_machine, sole_sampler
 
-    with sole_sampler(state, payment.account.address, clock=payment.clock, lost=lost):
-        check_bucket(own_bucket(settings), writes=True)
+    own, bucket, records = payment.account.address, own_bucket(settings), SqlRecords.beside(state)
+    with ExitStack() as stack:
+        stack.enter_context(sole_sampler(state, own, clock=payment.clock, lost=lost))
+        check_bucket(bucket, writes=True)
+        stack.enter_context(sole_machine(bucket, machine_of(records), own, sleep=payment.clock.sleep))
         context = _sampler_context(settings, agreed, payment, state, pool)
         problem = partial(payment.health.problem, "federation.sampler")
         ended = threading.Event()
-        with reporting(settings, context, SqlRecords.beside(state)) as published:
+        with reporting(settings, context, records) as published:
             sampler = Sampler(context, poll_s=settings.sampler_poll_interval, problem=problem, published=published)
             thread = threading.Thread(target=sampler.run, args=[ended], name="federation-sampler")
             thread.start()

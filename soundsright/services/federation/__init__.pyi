@@ -33,6 +33,7 @@ from .reporting import OwnReports
 from .reveals import REVEALS_SCOPE, MinerReveals
 from .sampler import POLL_S, Sampler, sole_sampler
 from .saving import save_table
+from .sole_machine import machine_of, sole_machine
 from .table_making import EpochReading, reading_of, table_of
 from .task import TaskSettings, drawn_sets, seed_of_task
 from .task_facts import epoch_facts_of, metric_ranges, task_facts_of
@@ -134,6 +135,7 @@ __all__ = [
     "evidence_key",
     "evidence_of",
     "generated_stem",
+    "machine_of",
     "metadata_key",
     "metric_ranges",
     "mirror_key",
@@ -150,6 +152,7 @@ __all__ = [
     "seed_of_task",
     "sign_verdict",
     "sign_view",
+    "sole_machine",
     "sole_sampler",
     "table_of",
     "task_facts_of",

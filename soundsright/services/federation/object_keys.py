@@ -6,6 +6,8 @@ ALLOWLIST_KEY = "allowlist/v1.json"
 """The present allowlist, in the owner's bucket."""
 CLAIMS = "claims/"
 """The beginning of the keys of claims."""
+SAMPLER_KEY = "sampler.json"
+"""The beat of the sampler that writes to the bucket."""
 
 
 def allowlist_key(sha256: str) -> str:
