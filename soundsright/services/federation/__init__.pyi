@@ -17,6 +17,7 @@ from .equivocation import EVIDENCE_SCHEMA, MAX_EVIDENCE_BYTES, Evidence, evidenc
 from .first_seen import FirstSeen, SeenVerdict
 from .known_lists import Allowlists, TaskBook
 from .known_verdicts import KnownVerdicts
+from .machine_beats import machine_of, sole_machine
 from .mirror import Mirror, Sought
 from .object_keys import (
     ALLOWLIST_KEY,
@@ -33,7 +34,6 @@ from .reporting import OwnReports
 from .reveals import REVEALS_SCOPE, MinerReveals
 from .sampler import POLL_S, Sampler, sole_sampler
 from .saving import save_table
-from .sole_machine import machine_of, sole_machine
 from .table_making import EpochReading, reading_of, table_of
 from .task import TaskSettings, drawn_sets, seed_of_task
 from .task_facts import epoch_facts_of, metric_ranges, task_facts_of
