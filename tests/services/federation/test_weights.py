@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from soundsright.testing import FakeChain, MemoryRecords
 from tests.services.federation import published
 from tests.services.federation.places import Watched, away
 from tests.services.federation.published import sha
-from tests.services.federation.voters import ALICE, BOB, CAROL, NAMES, Voters, small_rules
+from tests.services.federation.voters import ALICE, BOB, CAROL, NAMES, Voters, scores, small_rules
 
 FIRST = 80
 """The epoch that the tests decide. Its views are stated by block 100 and read by 140, its winners stated by 180."""
@@ -367,3 +368,32 @@ def test_an_epoch_can_be_decided_once_the_next_one_has_stated_who_has_read_its_v
     assert [stated_epoch(block, rules) for block in (0, 19, 20, 59, 60)] == [None, None, 0, 0, 40]
     assert [decidable_epoch(block, rules) for block in (20, 59, 60, 99, 100)] == [None, None, 0, 0, 40]
     assert stated_epoch(40, small_rules(Profile.DOC)) == decidable_epoch(40, small_rules(Profile.DOC)) == 40
+
+
+def test_nobody_decides_until_a_majority_has_judged(tmp_path: Path) -> None:
+    """After a change of the rules the first verdicts are those of two of five validators."""
+    voters = Voters(tmp_path, count=5)
+    voters.publish_list()
+    voters.advance_to(FIRST)
+    voters.produce(range(5, 7))
+    voters.start()
+    decide(voters)
+    assert set(voters.payees().values()) == {None}
+    assert "1 validators count, and 3 are a majority" in voters.problems(voters.addresses[0])
+
+
+def test_one_liar_of_five_neither_crowns_its_miner_nor_dethrones_the_incumbent(tmp_path: Path) -> None:
+    for number, (miner, value) in enumerate(((BOB, 0.99), (ALICE, -0.001), (BOB, 1e5))):
+        voters = Voters(tmp_path / str(number), count=5)
+        voters.publish_list()
+        voters.advance_to(FIRST)
+        for task in TASKS:
+            honest = voters.verdict(task)
+            lied = tuple(
+                replace(row, means=scores(value), passed=value > 0.25) if row.hotkey == miner else row
+                for row in honest.rows
+            )
+            voters.put(replace(honest, rows=lied) if honest.validator == voters.addresses[1] else honest)
+        voters.start()
+        decide(voters)
+        assert list(voters.payees().values()) == [ALL] * 5
