@@ -46,6 +46,11 @@ def strict_json(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
         raise NotStrictJson("it is not UTF-8 text") from None
     except (ValueError, RecursionError):
         raise NotStrictJson("it is not JSON") from None
+    if b"\\ud" in raw.lower() and not is_deeper(value, max_depth):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeError:
+            raise NotStrictJson("it has half of a character") from None
     if is_deeper(value, max_depth):
         raise NotStrictJson(f"its values lie deeper than {max_depth}")
     return value

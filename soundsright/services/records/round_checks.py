@@ -198,6 +198,7 @@ def _check_plan(bundle: RoundBundle) -> None:
         raise BundleRefused("plan.json has no plan, ruleset or registrations")
     _same(_sha256(canonical_json(begun)), document.plan, "the digest of the plan")
     _same(_sha256(canonical_json(ruleset)), document.ruleset.digest, "the digest of the ruleset")
+    _same(ruleset.get("name"), document.ruleset.name, "the name of the ruleset in plan.json")
     blocks = {
         "id": document.round.id,
         "entries_close_block": document.round.entries_close_block,
@@ -212,6 +213,14 @@ def _check_plan(bundle: RoundBundle) -> None:
 
 
 def _check_steps(bundle: RoundBundle) -> None:
+    try:
+        _check_known_steps(bundle)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # Steps are the facts of a stranger, and their fields can have any type.
+        raise BundleRefused("steps.jsonl: a step has a field of another type") from None
+
+
+def _check_known_steps(bundle: RoundBundle) -> None:
     document = bundle.document
     try:
         done = steps.RoundSteps(document.round.id, bundle.steps())

@@ -13,6 +13,7 @@ from typing import Any
 
 from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.core.text_files import shortened
+from soundsright.services.records.results import ScoreLine
 from soundsright.services.records.round_bundle import RoundBundle
 from soundsright.services.records.round_document import RoundDocument
 
@@ -157,17 +158,19 @@ def _score(first: RoundBundle, second: RoundBundle) -> _Values:
     for bundle, entries in zip((first, second), owners, strict=True):
         rows.append(
             {
-                (f"{line['competition']}/{line['entry']}", line["id"]): line.get("scores")
-                or line.get("failure")
-                or {}
-                for line in bundle.lines("scores.jsonl")
-                if (line["competition"], line["entry"]) in parted
-                or (line["competition"] in baselines and line["entry"] not in entries)
+                (f"{line.competition}/{line.entry}", line.id): line.scores or _failure(line)
+                for line in bundle.scores()
+                if (line.competition, line.entry) in parted
+                or (line.competition in baselines and line.entry not in entries)
             }
         )
     for (owner, clip), a, b in _paired(*rows):
         for metric, mine, yours in _paired(a or {}, b or {}):
             yield f"{metric} of {owner} on clip {clip}", mine, yours
+
+
+def _failure(line: ScoreLine) -> Mapping[str, Any]:
+    return {} if line.failure is None else line.failure.model_dump(mode="json")
 
 
 def _decision(first: RoundBundle, second: RoundBundle) -> _Values:

@@ -246,14 +246,32 @@ def _check_directory(path: Path, file: IO[bytes]) -> None:
     end = tail.rfind(b"PK\x05\x06")
     if end < 0 or len(tail) - end < 22:
         raise BundleRefused(f"{path} is not a .zip file that can be read")
-    (listed,) = struct.unpack_from("<I", tail, end + 12)
-    if listed == _IN_ZIP64:
-        long_end = tail.rfind(b"PK\x06\x06", 0, end)
-        if long_end < 0 or end - long_end < 56:
+    count, listed = struct.unpack_from("<HI", tail, end + 10)
+    # Python follows a record for large archives wherever its locator is, whatever the short record says.
+    has_locator = tail[max(0, end - 20) : end].startswith(b"PK\x06\x07")
+    if listed == _IN_ZIP64 or has_locator:
+        long_end = end - 20 - 56
+        if not has_locator or long_end < 0 or tail[long_end : long_end + 4] != b"PK\x06\x06":
             raise BundleRefused(f"{path} is not a .zip file that can be read")
-        (listed,) = struct.unpack_from("<Q", tail, long_end + 40)
-    if listed > MAX_DIRECTORY_BYTES:
+        count, listed = struct.unpack_from("<QQ", tail, long_end + 32)
+        end = long_end
+    start = size - len(tail) + end - listed
+    if listed > MAX_DIRECTORY_BYTES or count > MAX_BUNDLE_FILES or _is_long_list(file, start, listed):
         raise BundleRefused(f"{path} lists more than {MAX_BUNDLE_FILES} files")
+
+
+def _is_long_list(file: IO[bytes], start: int, length: int) -> bool:
+    """Whether a list of files has more than a bundle can have. Its number is not what the archive says of it."""
+    file.seek(max(0, start))
+    count, before = 0, b""
+    while length > 0 and count <= MAX_BUNDLE_FILES:
+        chunk = file.read(min(length, 1 << 20))
+        if not chunk:
+            break
+        length -= len(chunk)
+        count += (before + chunk).count(b"PK\x01\x02")
+        before = chunk[-3:]
+    return count > MAX_BUNDLE_FILES
 
 
 def _sizes(archive: zipfile.ZipFile) -> dict[str, int]:

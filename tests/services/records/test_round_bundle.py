@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import struct
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ import pytest
 from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.core.merkle import leaf_hash, merkle_root
-from soundsright.services.records.round_bundle import open_bundle
+from soundsright.services.records.round_bundle import bundled_lines, open_bundle
+from soundsright.services.records.round_store import MAX_BUNDLE_FILES, open_store
 from soundsright.services.rounds.steps import ENTRIES, SEED, RoundSteps, fetch
 from tests.services.records.bundles import SIGNER, RecordedRun, recorded_run
 
@@ -98,3 +102,36 @@ def test_a_run_in_place_of_its_bundle_is_misuse_and_the_remedy_is_a_command(tmp_
     rules.write_text("[rules]")
     with pytest.raises(UsageError, match=r"rules\.toml is not a \.zip file"):
         open_bundle(rules)
+
+
+def test_a_file_of_line_feeds_is_refused_without_a_list_of_its_lines() -> None:
+    raw = b"\n" * (4 << 20)
+    tracemalloc.start()
+    with pytest.raises(BundleRefused, match="line 1"):
+        list(bundled_lines("scores.jsonl", raw))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_a_list_of_too_many_files_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_hidden: bool
+) -> None:
+    """A record for large archives can hide the list from a reader of the short record, which says one file."""
+    count = MAX_BUNDLE_FILES + 1
+    listed = (b"PK\x01\x02" + bytes(24) + struct.pack("<H", 1) + bytes(16) + b"x") * count
+    tail = b""
+    if is_hidden:
+        tail = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(listed), 0)
+        tail += struct.pack("<4sLQL", b"PK\x06\x07", 0, len(listed), 1)
+    tail += struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 47 if is_hidden else len(listed), 0, 0)
+    path = tmp_path / "many.zip"
+    path.write_bytes(listed + tail)
+
+    def read(*_: object) -> None:
+        raise AssertionError("the list was read")
+
+    monkeypatch.setattr(zipfile, "ZipFile", read)
+    with pytest.raises(BundleRefused, match="lists more than"):
+        open_store(path)

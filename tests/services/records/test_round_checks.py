@@ -138,6 +138,7 @@ def first_entry(change: dict[str, Any]) -> Change:
         (lambda f: f["weights"].update({"7": 0.5}), "weights"),
         (lambda f: f["shares"][f["competitions"][0]["id"]].update(alice=99.0), "shares of"),
         (lambda f: f["versions"].update(numpy="9"), "versions"),
+        (lambda f: f["ruleset"].update(name="best-rules"), "name of the ruleset"),
     ],
 )
 def test_a_signer_cannot_contradict_its_own_files(copy: Path, change: Change, words: str) -> None:
@@ -145,6 +146,21 @@ def test_a_signer_cannot_contradict_its_own_files(copy: Path, change: Change, wo
     check(copy)
     resign(copy, change)
     with pytest.raises(BundleRefused, match=words):
+        check(copy)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [("decide", "shares", 5), ("decide", "shares", "text"), ("entries", "submissions", [5])],
+)
+def test_a_step_with_a_field_of_another_type_is_refused(copy: Path, kind: str, field: str, value: Any) -> None:
+    lines = [json.loads(line) for line in (copy / "steps.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["step"].split(":")[0] == kind:
+            line["facts"][field] = value
+    (copy / "steps.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    resign(copy)
+    with pytest.raises(BundleRefused, match=r"steps\.jsonl"):
         check(copy)
 
 

@@ -46,6 +46,18 @@ def test_one_planted_difference_is_found_and_named(run: RecordedRun, other: Path
     assert found.second in found.sentence
 
 
+def test_a_line_of_scores_that_is_none_is_refused(run: RecordedRun, other: Path) -> None:
+    change = plant("score", other)
+    (other / "scores.jsonl").write_text('{"scores": 5}\n')
+    signed_again(other, VICTOR, change)
+    with (
+        open_bundle(run.record) as first,
+        open_bundle(other) as second,
+        pytest.raises(BundleRefused, match=r"scores\.jsonl, line 1"),
+    ):
+        first_difference(first, second)
+
+
 def test_a_clip_is_named_with_its_part(run: RecordedRun, other: Path) -> None:
     signed_again(other, VICTOR, plant("set", other))
     with open_bundle(run.record) as first, open_bundle(other) as second:

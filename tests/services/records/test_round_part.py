@@ -100,6 +100,19 @@ def test_every_byte_of_a_part_counts(part: Path, tmp_path: Path) -> None:
             check(copy)
 
 
+def test_a_part_without_its_audio_is_said_and_refused_with_audio(
+    part: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["verify", str(part), "--signer", SIGNER.address]
+    assert run_command(command, [*words, "--audio"]) == 0
+    assert "Audio      3 of 3 signals" in capsys.readouterr().out
+    next((part / "audio").rglob("*.flac")).unlink()
+    assert run_command(command, words) == 0
+    assert "Audio      2 of 3 signals" in capsys.readouterr().out
+    assert run_command(command, [*words, "--audio"]) == 3
+    assert "of the clip is missing" in capsys.readouterr().err
+
+
 def changed(part: Path, change: dict[str, Any], **clip: Any) -> None:
     proof = json.loads((part / "proof.json").read_text())
     proof |= change

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ from soundsright.cli.shared.options import env_file_option, option
 from soundsright.cli.shared.round_bundles import chain_line, check_signer
 from soundsright.cli.shared.settings_options import settings_from, settings_options
 from soundsright.config import Settings
+from soundsright.core.errors import BundleRefused
 
 if TYPE_CHECKING:
-    from soundsright.services.records import BundleStore, OpenedRound
+    from soundsright.services.records import BundleStore, OpenedRound, RoundBundle
 
 
 @click.command("verify")
@@ -53,12 +55,19 @@ def command(
     agree with each other, and the proof of a log in log.json, in the bundle or beside it. It exits with 3 at the
     first thing that is wrong. Without --signer and --network, anyone can have signed it.
     """
-    from soundsright.services.records import PROOF, committed_block, open_store
+    from soundsright.services.records import PROOF, check_bundle, committed_block, open_store
 
     checked_hotkey(log, "--log")
     folder = settings_from(Settings, flags, env_file).folder
-    with bundle_path(source, folder, all_audio if audio else None) as path, open_store(path) as store:
-        opened, lines = _part(store) if PROOF in store.sizes else _whole(store, audio)
+
+    def wanted(bundle: RoundBundle) -> Iterator[str]:
+        # Gigabytes of audio are not fetched from a signer whom nobody asked for, or by the names of a forged list.
+        check_signer(bundle.opened, signer, unsigned_ok=unsigned_ok)
+        check_bundle(bundle)
+        return all_audio(bundle)
+
+    with bundle_path(source, folder, wanted if audio else None) as path, open_store(path) as store:
+        opened, lines = _part(store, audio) if PROOF in store.sizes else _whole(store, audio)
         check_signer(opened, signer, unsigned_ok=unsigned_ok)
         lines += log_lines(store, opened.sha256, log)
         lines += chain_line(opened, network, netuid, env_file, committed_block(store) if network else None)
@@ -66,7 +75,7 @@ def command(
         click.echo(line)
 
 
-def _part(store: BundleStore) -> tuple[OpenedRound, list[str]]:
+def _part(store: BundleStore, audio: bool) -> tuple[OpenedRound, list[str]]:
     """Check one clip of a bundle. Returns its document, and what to print."""
     from soundsright.adapters.peers import valid_signature
     from soundsright.services.records import check_part
@@ -74,7 +83,16 @@ def _part(store: BundleStore) -> tuple[OpenedRound, list[str]]:
     opened, proof = check_part(store, valid_signature)
     what = f"clip {proof.clip.leaf['clip']} of {proof.competition}"
     answered = f", and the answer of {proof.entry}" if proof.entry else ""
-    return opened, [f"Proved     {what}{answered}, leaf {proof.clip.index + 1} of {proof.clip.size}"]
+    leaves = [proof.clip.leaf, *([proof.answer.leaf] if proof.answer else [])]
+    named = {leaf[role] for leaf in leaves for role in ("clean", "degraded", "sha256") if role in leaf}
+    present = {Path(name).stem for name in store.sizes if name.startswith("audio/")}
+    missing = sorted(named - present)
+    if audio and missing:
+        raise BundleRefused(f"The audio {missing[0][:16]} of the clip is missing", "Fetch the clip again.")
+    return opened, [
+        f"Proved     {what}{answered}, leaf {proof.clip.index + 1} of {proof.clip.size}",
+        f"Audio      {len(named) - len(missing)} of {len(named)} signals",
+    ]
 
 
 def _whole(store: BundleStore, audio: bool) -> tuple[OpenedRound, list[str]]:
