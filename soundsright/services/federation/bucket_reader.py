@@ -81,7 +81,6 @@ class BucketReader:
         self._pass_s = pass_s
         self._bucket_pauses: dict[str, Backoff] = defaultdict(_backoff)
         self._object_pauses = _Pauses()
-        self._absent = _Pauses()
 
     @property
     def owners(self) -> tuple[str, ...]:
@@ -98,8 +97,6 @@ class BucketReader:
                 yield item, Unknown("its bucket failed, and is asked again after a pause")
             elif item in self._object_pauses and not self._object_pauses[item].is_due(now_s):
                 yield item, Unknown("it could not be read, and is asked for again after a pause")
-            elif item in self._absent and not self._absent[item].is_due(now_s):
-                yield item, Absent()
             else:
                 due.append(item)
         yield from self._answers(due)
@@ -113,12 +110,6 @@ class BucketReader:
         if not isinstance(self._object_pauses.get(item), _LongBackoff):
             self._object_pauses.pop(item, None)
         self._object_pauses.of(item, _LongBackoff).failed(self._clock.now())
-
-    def expect_no_more(self, item: ObjectOf) -> None:
-        """Note that an absent object would come too late. Until a longer pause is over, it is absent unasked."""
-        pause, now_s = self._absent.of(item, _LongBackoff), self._clock.now()
-        if pause.is_due(now_s):
-            pause.failed(now_s)
 
     def _answers(self, due: list[ObjectOf]) -> Iterator[tuple[ObjectOf, Answer]]:
         """The answers for objects that are due. Few answers wait at a time, since each can be large."""

@@ -1,7 +1,8 @@
 """The first valid verdict that this machine saw of each validator and task. It stays, whatever comes later.
 
 A second verdict of one validator on one task, with another digest, is a proof against it. So the digest that was
-seen first is a row of the state, and a restart does not change it.
+seen first is a row of the state, and a restart does not change it. A verdict that was certainly absent when its
+task's time was over is such a row too, in the stream `federation:absent`: it does not count if it appears later.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from soundsright.core.ports.tables import MAX_ROWS
 from soundsright.core.submission import is_sha256
 
 VERDICTS = "federation:verdicts"
+ABSENT = "federation:absent"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class FirstSeen:
         self._records = records
         self._by_place: dict[tuple[int, str], SeenVerdict] = {}
         self._by_digest: dict[str, SeenVerdict] = {}
-        self._read_up_to = 0
+        self._absent: set[tuple[int, str]] = set()
+        self._read_up_to = self._absent_up_to = 0
         self.refresh()
 
     def refresh(self) -> None:
@@ -54,6 +57,18 @@ class FirstSeen:
             for row in rows:
                 self._note(_seen(row))
             self._read_up_to = rows[-1].position
+        while rows := self._records.read(ABSENT, after=self._absent_up_to, limit=MAX_ROWS):
+            self._absent.update(_place(row) for row in rows)
+            self._absent_up_to = rows[-1].position
+
+    def was_absent(self, task: int, validator: str) -> bool:
+        """Whether the verdict was certainly absent once its time was over, as of the last `refresh`."""
+        return (task, validator) in self._absent
+
+    def record_absent(self, task: int, validator: str) -> None:
+        """Record that the verdict is certainly absent, and its time is over. Raises StateUnavailable."""
+        self._records.append(ABSENT, f"{task}-{validator}", {})
+        self._absent.add((task, validator))
 
     def find(self, task: int, validator: str) -> SeenVerdict | None:
         """The verdict that was seen first, as of the last `refresh`; None if none was."""
@@ -95,13 +110,19 @@ class FirstSeen:
 
 
 def _seen(row: Record) -> SeenVerdict:
-    task, _, validator = row.key.partition("-")
     digest, previous = row.facts.get("digest"), row.facts.get("previous")
-    if not (task.isdigit() and validator and isinstance(digest, str) and is_sha256(digest)):
+    if not (isinstance(digest, str) and is_sha256(digest)):
         raise _damaged(row)
     if not isinstance(previous, str):
         raise _damaged(row)
-    return SeenVerdict(int(task), validator, digest, previous)
+    return SeenVerdict(*_place(row), digest, previous)
+
+
+def _place(row: Record) -> tuple[int, str]:
+    task, _, validator = row.key.partition("-")
+    if not (task.isdigit() and validator):
+        raise _damaged(row)
+    return int(task), validator
 
 
 def _damaged(row: Record) -> UsageError:

@@ -54,8 +54,8 @@ class TaskFacts:
     `validators` and `allowlist` are the list that holds for the task, and its digest. `block_hash` is the hash of
     the task's first block. `rules` is the digest of all rules that decide. `sampler` gives the validator whose turn
     a block is; None if the block is not of this task. `sets` are the digests of the sets, if this machine has drawn
-    them; otherwise they are not compared. From `late_block` on, a new verdict comes too late. `ranges` are the
-    least and the greatest score of each metric that decides.
+    them; otherwise they are not compared. A verdict that is certainly absent once `late_block` is final comes too
+    late. `ranges` are the least and the greatest score of each metric that decides.
     """
 
     task: int

@@ -87,8 +87,8 @@ class VerdictReader:
     ) -> Mapping[tuple[int, str], ReadVerdict]:
         """The verdict of each validator on its task. `finalized` is the last final block.
 
-        A verdict that was read before is not asked for again. An absent one is: each time, until it would come too
-        late, and then after growing pauses.
+        A verdict that was read before is not asked for again. An absent one is, until it is certainly absent in a
+        final block from which on it would come too late. Then it stays absent, also after a restart.
 
         Raises:
             InfrastructureFault: this machine's disk or state fails.
@@ -101,13 +101,15 @@ class VerdictReader:
             kept = self.kept(known.task, validator)
             if kept is not None:
                 results[known.task, validator] = kept
+            elif self._seen.was_absent(known.task, validator):
+                results[known.task, validator] = Absent()
             else:
                 new[_object(known.task, validator)] = (known, validator)
         for item, answer in self._reader.each(new):
             known, validator = new[item]
             results[known.task, validator] = self._result(item, answer, known, validator, finalized)
             if isinstance(answer, Absent) and finalized >= known.late_block:
-                self._reader.expect_no_more(item)
+                self._seen.record_absent(known.task, validator)
         return results
 
     def kept(self, task: int, validator: str) -> Found | None:
