@@ -97,12 +97,14 @@ def settle(
     allowlist: Sequence[str],
     epoch_block: int,
     views: Mapping[str, View | Unusable | None],
+    orders: Mapping[int, Sequence[str]] | None = None,
 ) -> Settled | Undecided:
     """The result of an epoch, or why there is none here.
 
     `views` are by validator: None, or no key, for a validator without a commitment within half an epoch of
     `epoch_block`. A view of another epoch, allowlist, rules or validator counts as malformed. `rules_digest` comes
-    from `FederationRules.digest_with`. The order of validators and views does not matter.
+    from `FederationRules.digest_with`. The order of validators and views does not matter. `orders` have by task
+    the validators in the order of turns that the list of its first block gave. Without it, the allowlist gives it.
 
     Raises:
         ValueError: the allowlist is empty or has a validator twice.
@@ -121,7 +123,7 @@ def settle(
         could_suffice = len(usable) + len(unread) >= needed
         reason = UndecidedReason.UNREAD_VIEWS if could_suffice else UndecidedReason.FEW_VIEWS
         return Undecided(epoch_block, reason, needed, len(usable), unread)
-    count = _Count(validators, needed, len(unread), usable)
+    count = _Count(validators, needed, len(unread), usable, orders or {})
     committed = sum(view is not None for view in given.values())
     tasks, incumbents = _window(count, epoch_block, rules), _incumbents(count, committed, rules.competitions)
     if tasks is None or incumbents is None:
@@ -136,8 +138,15 @@ def _facts(view: View) -> tuple[str, int, str, str]:
 class _Count:
     """How many views list each verdict and each proof, and what the unread views could add to it."""
 
-    def __init__(self, validators: Sequence[str], needed: int, unread: int, views: Sequence[View]) -> None:
-        self.validators, self.views = validators, views
+    def __init__(
+        self,
+        validators: Sequence[str],
+        needed: int,
+        unread: int,
+        views: Sequence[View],
+        orders: Mapping[int, Sequence[str]],
+    ) -> None:
+        self.validators, self.views, self._orders = validators, views, orders
         self._needed, self._unread = needed, unread
         self._verdicts = _listed(view.verdicts for view in views)
         # Proofs differ between observers of one equivocation, so count against whom they are.
@@ -155,8 +164,7 @@ class _Count:
         A digest that no view lists cannot be settled by the unread ones, because they are no majority.
         """
         outcomes: set[CanonicalVerdict | None] = set()
-        for number in failover_order(task, len(self.validators)):
-            hotkey = self.validators[number]
+        for hotkey in self._order(task):
             against = self._evidence[task, hotkey]
             for digest, listed in self._verdicts.get((task, hotkey), {}).items():
                 if listed + self._unread < self._needed:
@@ -168,6 +176,12 @@ class _Count:
                 if listed >= self._needed:
                     return outcomes
         return outcomes | {None}
+
+    def _order(self, task: int) -> Sequence[str]:
+        order = self._orders.get(task)
+        if order is not None:
+            return order
+        return [self.validators[number] for number in failover_order(task, len(self.validators))]
 
     def winners(self, competition: str, needed: int) -> set[str | None]:
         """Every incumbent that the competition could have; None stands for nobody."""

@@ -271,3 +271,13 @@ def test_proofs_against_one_validator_change_no_task_of_another(
     for task, canonical in honest.items():
         void = canonical.validator == liar and task in tasks and observers >= majority(len(FIVE))
         assert accused[task] == (CanonicalVerdict(liar, None) if void else canonical)
+
+
+def test_a_task_keeps_the_order_of_turns_that_its_own_list_gave() -> None:
+    """Also a validator that is no longer on the list keeps its turn."""
+    first, second = (FIVE[number] for number in failover_order(12, 5)[:2])
+    views = same_views({12: {first: A, second: B, "gone": PROOF}, 13: {"va": A}})
+    for order in ((second, first), ("gone", first, second), (first, second)):
+        result = settle(RULES, DIGEST, FIVE, EPOCH, views, {12: order})
+        assert isinstance(result, Settled)
+        assert result.window[12].validator == order[0]

@@ -8,7 +8,8 @@ buckets are unreadable.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from soundsright.core.errors import InfrastructureFault, RequestRefused
@@ -18,6 +19,7 @@ from soundsright.ranking import (
     Settled,
     Undecided,
     UndecidedReason,
+    Unusable,
     federation_decisions,
     keeps_last_winner,
     majority,
@@ -79,7 +81,9 @@ class Deciding:
         read = read_views(context, memory, epoch)
         usable, counting = read.usable, self._stated.attested(epoch)
         views = {hotkey: view if hotkey in counting else None for hotkey, view in read.views.items()}
-        result = settle(rules, context.rules_digest, read.validators, epoch, views)
+        orders = memory.tasks.orders(epoch)
+        _check_orders(orders, views.values(), len(read.validators), rules.settle_margin + rules.window_tasks)
+        result = settle(rules, context.rules_digest, read.validators, epoch, views, orders)
         if isinstance(result, Undecided):
             return _undecided(result)
         if not result.window:
@@ -144,7 +148,7 @@ class Deciding:
                 "The last weights stay.",
             )
         proofs = memory.proofs.within(memory.epoch_facts(epoch, allowlist).tasks)
-        canonical = canonical_verdicts(allowlist, results, proofs)
+        canonical = canonical_verdicts(memory.tasks.orders(epoch), results, proofs)
         counting = window(canonical, epoch, rules)
         if not counting:
             raise InfrastructureFault(f"No task counts yet in epoch {epoch}", "The last weights stay.")
@@ -196,3 +200,20 @@ def _undecided(result: Undecided) -> NoWinners:
         " the result",
         "They are read again, and until then the last weights stay.",
     )
+
+
+def _check_orders(
+    orders: Mapping[int, Sequence[str]], views: Iterable[View | Unusable | None], validators: int, newest: int
+) -> None:
+    """Check that the turns of the newest tasks are known that a majority lists.
+
+    Raises:
+        InfrastructureFault: the list of validators that held then is not known here.
+    """
+    listed = Counter(task for view in views if isinstance(view, View) for task in view.verdicts)
+    tasks = sorted(task for task, views_of in listed.items() if views_of >= majority(validators))[-newest:]
+    unknown = [task for task in tasks if task not in orders]
+    if unknown:
+        raise InfrastructureFault(
+            f"The list of validators that held for task {min(unknown)} is not known here", "It is read again."
+        )

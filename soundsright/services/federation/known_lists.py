@@ -149,6 +149,10 @@ class TaskBook:
         found = {task: self.facts(task) for task in tasks}
         return {task: facts for task, facts in found.items() if facts is not None}
 
+    def orders(self, epoch: int) -> dict[int, tuple[str, ...]]:
+        """By task of `lookback`, the validators that have a turn, in its list's order. Raises as `facts`."""
+        return {task: self.turns(facts) for task, facts in self.lookback(epoch).items()}
+
     def turns(self, facts: TaskFacts) -> tuple[str, ...]:
         """The validators that have a turn in a task, in their order."""
         rules, count = self._rules, len(facts.validators)

@@ -14,7 +14,6 @@ from soundsright.core.federation import Verdict
 from soundsright.core.profiles import Profile
 from soundsright.ranking import (
     FederationDecision,
-    failover_order,
     federation_decisions,
     own_turn_blocks,
     turn,
@@ -78,18 +77,17 @@ def reading_of(memory: FederationMemory, epoch: int, finalized: int) -> EpochRea
         memory.tasks.lookback(epoch),
         results,
         proofs,
-        canonical_verdicts(allowlist, results, proofs),
+        canonical_verdicts(memory.tasks.orders(epoch), results, proofs),
     )
 
 
 def canonical_verdicts(
-    allowlist: Allowlist, results: Results, proofs: Mapping[int, Mapping[str, str]]
+    orders: Mapping[int, Sequence[str]], results: Results, proofs: Mapping[int, Mapping[str, str]]
 ) -> dict[int, Found | None]:
-    """The first verdict of each task in the order of turns; None if its validator signed two."""
+    """The first verdict of each task in the order of its turns; None if its validator signed two."""
     canonical: dict[int, Found | None] = {}
     for task in sorted({task for task, _ in results}):
-        for number in failover_order(task, len(allowlist.validators)):
-            validator = allowlist.validators[number]
+        for validator in orders[task]:
             found = results.get((task, validator))
             if isinstance(found, Found):
                 canonical[task] = None if validator in proofs.get(task, {}) else found
