@@ -14,12 +14,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from soundsright.core.canonical import canonical_json
 from soundsright.core.sources import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MEAN_DIGITS = 6
 """Digits after the point of a published mean."""
@@ -206,6 +208,8 @@ class JudgedColumns:
 
 
 def _columns(rows: Sequence[JudgedRow], metrics: Sequence[str]) -> JudgedColumns:
+    import numpy as np  # Here, because a miner reads the rules of a federation and needs no NumPy.
+
     means = [[row.means.get(metric, math.nan) for row in rows] for metric in metrics]
     return JudgedColumns(
         entries=tuple((row.block, row.hotkey, str(row.model), row.uid) for row in rows),

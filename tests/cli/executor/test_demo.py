@@ -106,7 +106,7 @@ def test_the_weights_shown_are_those_of_the_round_shown_which_has_all_images(
         for name, quality in (("gtcrn", 0.9), ("spectral-gate", 0.2), ("degraded", 0.1))
     ]
     chain = ChainOfTwoRounds([programs.address(name) for name in demo.MODELS])
-    monkeypatch.setattr(demo, "_started_chain", lambda *_: chain)
+    monkeypatch.setattr(demo, "started_chain", lambda *_, **_block_s: chain)
     monkeypatch.setattr(demo, "_answers", lambda _port: True)
     monkeypatch.setattr(demo, "_table", lambda *_: ExecutorRound("images-20", tuple(rows)))
     monkeypatch.setattr(demo, "_keep_results", lambda *_: None)

@@ -41,7 +41,8 @@ def get_rank(as_json: bool, save: Path | None, audio_tasks: int, env_file: Path 
 
     \b
     soundsright federation get-rank
-    soundsright federation get-rank --save federation && soundsright leaderboard build site --federation federation
+    soundsright federation get-rank --save federation
+    soundsright leaderboard build site --federation federation
 
     The ranks are computed here from the signed verdicts in the buckets of PEER_VALIDATORS. They also show whose
     verdicts stand apart from the others'.
