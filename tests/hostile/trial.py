@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from soundsright.core.errors import ModelFault
-from soundsright.core.ports import Answer, DegradedClip, Sandbox, SandboxLimits
+from soundsright.core.ports import Answer, DegradedClip, RunningModel, Sandbox, SandboxLimits
 from soundsright.core.submission import FetchedModel
 from tests.conftest import DOCKERFILE
 from tests.hostile.cases import Case
@@ -26,6 +27,7 @@ LIMITS = SandboxLimits(
     enhance_factor=0.5,
 )
 SECRET = "correct-horse-battery"
+_LOG_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,16 @@ def bait(folder: Path) -> Iterator[dict[str, str]]:
         del os.environ["HARNESS_SECRET"]
 
 
+def _log_of(running: RunningModel, *, wants_attempt: bool) -> str:
+    """The model's output. It comes through a pipe, which a loaded machine may read after the answers."""
+    until_s = time.monotonic() + _LOG_S
+    while True:
+        log: str = running.log()  # type: ignore[attr-defined]
+        if log or not wants_attempt or time.monotonic() > until_s:
+            return log
+        time.sleep(0.05)
+
+
 def tried(
     case: Case,
     sandbox: Sandbox,
@@ -98,7 +110,7 @@ def tried(
                 batches.append(running.enhance(clips))
                 batches.append(running.enhance(clips))
             finally:
-                log = running.log()  # type: ignore[attr-defined]
+                log = _log_of(running, wants_attempt=case.attempts)
     except ModelFault as e:
         return Outcome(e.code + (" on the second batch" if batches else ""), log or e.log, str(e))
     codes = {tuple(a.failure.code if a.failure else None for a in answers) for answers in batches}
