@@ -66,4 +66,12 @@ def started_chain(
         chain.register(programs.address(name), stake=1_000.0, permit=True)
     for name in miners:
         chain.register(programs.address(name))
+    # A registration counts from the next block on, which on a fast machine comes after the programs start.
+    chain.advance()
+    registered = {programs.address(name) for name in (*validators, *miners)}
+    programs.wait(
+        lambda: True if registered <= {neuron.hotkey for neuron in chain.neurons()} else None,
+        "the registrations",
+        timeout_s=_START_S,
+    )
     return chain
