@@ -10,6 +10,7 @@ import pytest
 
 from soundsright.cli.commands.federation import demo
 from soundsright.cli.main import cli, run
+from soundsright.cli.shared.demos import started_chain
 from soundsright.cli.shared.programs import Programs
 from soundsright.core.shipped import models_folder
 from soundsright.library import organiser_of
@@ -29,6 +30,12 @@ def test_the_rules_and_models_of_the_demo_can_be_used(tmp_path: Path) -> None:
     assert federation is not None
     assert federation.epoch_blocks >= 3 * federation.interval_blocks
     assert all((models_folder() / model).is_dir() for model in demo.MINERS.values())
+
+
+def test_all_keys_are_registered_before_a_program_uses_them(tmp_path: Path) -> None:
+    with Programs(tmp_path, {}) as programs:
+        chain = started_chain(tmp_path, programs, ["judge"], ["entrant"], block_s=60.0)
+        assert {programs.address("judge"), programs.address("entrant")} <= {n.hotkey for n in chain.neurons()}
 
 
 def test_a_killed_program_is_not_missed(tmp_path: Path) -> None:
