@@ -13,7 +13,7 @@ from html import escape
 from soundsright.services.drawing.plane import svg_open, svg_title, tick_label
 
 _LEFT_PX, _TOP_PX, _FOOT_PX, _LEGEND_PX = 110, 26, 22, 22
-_ROW_PX, _CELL_PX, _LEAST_WIDTH_PX = 18, 9, 444
+_ROW_PX, _CELL_PX, _LEAST_WIDTH_PX = 18, 9, 980
 _LEGEND_STEP_PX = 108
 
 
