@@ -19,7 +19,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from soundsright.adapters.buckets import S3Bucket
 from soundsright.adapters.peers import valid_signature
-from soundsright.core.ports import Bucket, ETag, StoredObject
+from soundsright.core.ports import Bucket
 from soundsright.services.federation import (
     BucketReader,
     Contents,
@@ -40,37 +39,16 @@ from soundsright.services.federation import (
 )
 from soundsright.testing import MemoryRecords, VirtualClock
 from tests.adapters.buckets.services import place, rclone
+from tests.services.federation.places import Watched
 from tests.services.federation.published import account_of, sha, task_facts, verdict
 
 FIRST_TASK = 12
 Wanted = list[tuple[TaskFacts, str]]
 
 
-@dataclass(frozen=True)
-class Delayed:
-    """A bucket whose every read takes longer, without work for this machine's processor."""
-
-    inner: Bucket
-    delay_s: float
-
-    def get(self, key: str, max_bytes: int) -> bytes:
-        time.sleep(self.delay_s)
-        return self.inner.get(key, max_bytes)
-
-    def put(self, key: str, data: bytes, create: bool = False) -> ETag:
-        return self.inner.put(key, data, create)
-
-    def head(self, key: str) -> StoredObject:
-        return self.inner.head(key)
-
-    def list(self, prefix: str, max_keys: int) -> tuple[StoredObject, ...]:
-        return self.inner.list(prefix, max_keys)
-
-    def delete(self, key: str) -> None:
-        self.inner.delete(key)
-
-    def presigned(self, key: str, seconds: int) -> str | None:
-        return self.inner.presigned(key, seconds)
+def delayed(bucket: Bucket, delay_s: float) -> Watched:
+    """The bucket, with reads that take longer and need no more of this machine's processor."""
+    return Watched(bucket, lambda _key: time.sleep(delay_s))
 
 
 class Reading:
@@ -131,7 +109,7 @@ def main() -> None:
             account = account_of(task)
             raw = sign_verdict(verdict(task, miners=options.miners, previous=sha(task)), account)
             direct.put(verdict_key(task, account.address), raw)
-        bucket = Delayed(direct, options.delay_ms / 1_000)
+        bucket = delayed(direct, options.delay_ms / 1_000)
         buckets: dict[str, Bucket] = {account_of(task).address: bucket for task in numbers}
         wanted = [
             (task_facts(task, late_block=0), account_of(task, step).address) for step in (0, 1) for task in numbers

@@ -1,4 +1,4 @@
-"""What a validator of a federation runs of all models, as a part of what it runs when it judges alone.
+"""The models that a validator of a federation runs, as a part of those that it runs when it judges alone.
 
     python benchmarks/federation_share.py [--tasks 10] [--clips 4]
 

@@ -1,4 +1,4 @@
-"""How much of an epoch a validator of a federation spends on deciding, once it has the window's verdicts.
+"""The time that deciding an epoch takes beside reading it, for a validator that has the window's verdicts.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/federation_window.py
     OPENBLAS_NUM_THREADS=1 python benchmarks/federation_window.py --tasks 100 --miners 256 --turns 5

@@ -116,7 +116,7 @@ class StatedMaterial:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one validator judged in one task.
+    """The results of one validator in one task.
 
     `block_hash` is the hash of the block that seeds the task, `block` the final block at which the validator began
     to judge it. `sets` are the digests of the sets by competition, `unprocessed` the means of the input itself.
@@ -228,7 +228,7 @@ def row_order(row: JudgedRow) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class View:
-    """What one validator had read by an epoch block, and the winners that it recorded last.
+    """The verdicts that one validator had read by an epoch block, and the winners that it recorded last.
 
     `verdicts` has the digest of each verdict that it has read, found valid and mirrored, by task and validator.
     `evidence` has the digest of each proof of equivocation that it has verified and mirrored, by the task and the

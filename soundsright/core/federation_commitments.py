@@ -140,7 +140,7 @@ def validators_in(bits: str, validators: Collection[str]) -> frozenset[str]:
 
 
 def winner_mark(competition: str, hotkey: str) -> str:
-    """What stands on the chain for a competition's winner. Without a hotkey, it stands for nobody.
+    """The text on the chain for a competition's winner. Without a hotkey, it stands for nobody.
 
     >>> winner_mark("DENOISING_16000HZ", "a") == winner_mark("DENOISING_16000HZ", "b")
     False

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Profile(StrEnum):
-    """Whose decisions the rules of a system follow.
+    """The source whose decisions the rules of a system follow.
 
     `soundsright`: the document's constants with repaired decisions. `doc`: the document to the letter. `code`: the
     original program.

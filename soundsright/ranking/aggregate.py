@@ -30,7 +30,7 @@ Rate = TypeVar("Rate", Fraction, float)
 
 
 class FederationReason(StrEnum):
-    """Why a competition's winner is the winner."""
+    """The reason for a competition's winner."""
 
     NOBODY_ELIGIBLE = "nobody_eligible"
     """Nobody was judged often enough, or nobody beats the unprocessed input. The share burns."""

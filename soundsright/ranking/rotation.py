@@ -23,7 +23,7 @@ class Turn:
 
 
 def turn(block: int, validators: int, interval: int, grace: int = 0) -> Turn:
-    """Whose turn a block belongs to, among that many validators. A `grace` of 0 stands for half the interval.
+    """The turn that a block belongs to, among that many validators. A `grace` of 0 stands for half the interval.
 
     Raises:
         ValueError: the block or the grace is negative, or there is no validator or no interval.

@@ -25,7 +25,7 @@ from soundsright.ranking.rotation import failover_order, lookback_tasks
 
 
 class Unusable(StrEnum):
-    """What stands in for a view that was committed on the chain and does not count here."""
+    """The stand-in for a view that was committed on the chain and does not count here."""
 
     MISSING = "missing"
     """It could not be read, here and until now."""
@@ -60,7 +60,7 @@ class Settled:
 
 
 class UndecidedReason(StrEnum):
-    """Why an epoch has no result here."""
+    """The reason why an epoch has no result here."""
 
     FEW_VIEWS = "few_views"
     """Too few validators committed to a usable view. Nobody decides this epoch."""
@@ -136,7 +136,7 @@ def _facts(view: View) -> tuple[str, int, str, str]:
 
 
 class _Count:
-    """How many views list each verdict and each proof, and what the unread views could add to it."""
+    """The number of views that list each verdict and each proof, and the number that unread views could add."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class _Count:
 
 
 def _listed(views: Iterable[Mapping[int, Mapping[str, str]]]) -> dict[tuple[int, str], Counter[str]]:
-    """How many views list each digest, by task and validator."""
+    """The number of views that list each digest, by task and validator."""
     listed: dict[tuple[int, str], Counter[str]] = {}
     for verdicts in views:
         for task, digests in verdicts.items():

@@ -1,4 +1,4 @@
-"""What the validators of a federation state on the chain, and what follows from it without reading any bucket.
+"""The statements of a federation's validators on the chain, and their consequences, without reading any bucket.
 
 In each epoch a validator states the digest of its view, the validators whose views of the epoch before it has
 read and mirrored, and its winners. A chain shows the same statements to everybody. So all validators count the same
@@ -23,7 +23,7 @@ NO_WINNER = ""
 
 @dataclass(frozen=True)
 class EpochStatement:
-    """What one validator states on the chain in an epoch.
+    """The statement of one validator on the chain in an epoch.
 
     `view` is the digest of its view of this epoch. `has_read` are the validators whose views of the epoch before
     it has read and mirrored, with exactly the digests that they stated. `winners` are by competition, or

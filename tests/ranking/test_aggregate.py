@@ -1,4 +1,4 @@
-"""Who wins in a federation, from verdicts alone."""
+"""The winners of a federation follow from verdicts alone."""
 
 from __future__ import annotations
 

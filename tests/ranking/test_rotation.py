@@ -1,4 +1,4 @@
-"""Whose turn it is in a federation, and which tasks count."""
+"""The turns of a federation, and the tasks that count."""
 
 from __future__ import annotations
 

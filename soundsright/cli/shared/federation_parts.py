@@ -30,7 +30,7 @@ FEDERATION = "federation"
 
 @dataclass(frozen=True)
 class AgreedRules:
-    """What all validators of a federation agree on: the organiser's decisions and the table [federation]."""
+    """The rules that all validators of a federation share: the organiser's decisions and the table [federation]."""
 
     organiser: CompetitionRules
     rules: FederationRules

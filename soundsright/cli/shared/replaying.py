@@ -78,7 +78,7 @@ def checked_deeper(
 ) -> ReplayReport:
     """Decide the round again, then score it and run it as chosen. The report ends with the first difference.
 
-    What is computed is kept until `write` has the report, so that it continues after Ctrl-C or a full disk.
+    Computed parts are kept until `write` has the report, so that it continues after Ctrl-C or a full disk.
     """
     from soundsright.cli.shared.replay_folder import replay_folder
     from soundsright.services.replay import ON_RECORD, decided_again

@@ -1,6 +1,6 @@
 """A federation of validators: each judges tasks in its turn, and all add up each other's signed verdicts.
 
-What a validator publishes lies in its own bucket; peers read it and serve copies. Nothing from a peer is trusted.
+A validator publishes in its own bucket; peers read that and serve copies. Nothing from a peer is trusted.
 """
 
 import lazy_loader

@@ -37,7 +37,7 @@ class Allowlist:
 
 
 class NoListReason(StrEnum):
-    """Why there is no list."""
+    """The reason why there is no list."""
 
     NO_OWNER = "no_owner"
     NO_COMMITMENT = "no_commitment"

@@ -69,7 +69,7 @@ class PublishedStep(steps.StepRecord):
 
 @dataclass(frozen=True)
 class AbandonedStep(steps.StepRecord):
-    """Why the task gets no verdict: its time is over, or the bucket has another verdict of this hotkey."""
+    """The reason for no verdict on the task: its time is over, or the bucket has another verdict of this hotkey."""
 
     reason: str
 

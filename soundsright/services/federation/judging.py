@@ -153,7 +153,7 @@ def _as_digest(commitment: Commitment, reveal: Reveal | EntryRefused | None) -> 
 
 
 def _material(context: RoundContext) -> MaterialStep:
-    """What the sets are drawn from, and when the validator committed to it."""
+    """The material of the sets, and the block in which the validator committed to it."""
     plan = context.plan
     material = plan.measures.material
     committed = None

@@ -25,7 +25,7 @@ def verdict_key(task: int, validator: str) -> str:
 
 
 def metadata_key(task: int) -> str:
-    """What the task is about, for people and pages."""
+    """The subject of the task, for people and pages."""
     return f"{task}/metadata.json"
 
 

@@ -82,7 +82,7 @@ class OwnView:
         _log.info("the view of an epoch is committed", extra={"action": "view_committed", "epoch": epoch})
 
     def _read(self, before: int, finalized: int) -> str:
-        """Whose views of the epoch before were read and mirrored, as the commitment has it.
+        """The validators whose views of the epoch before were read and mirrored, as the commitment has them.
 
         Raises:
             InfrastructureFault: one cannot be read yet, and there is time to read it again; or something fails.

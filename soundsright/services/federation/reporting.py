@@ -1,4 +1,4 @@
-"""What a validator of a federation tells the owner's API: its verdicts, its opinion of the miners, and its winners.
+"""A validator's reports to the owner's API: its verdicts, its opinion of the miners, and its winners.
 
 The API only shows it. Whatever fails here changes no verdict and no weight.
 """

@@ -1,6 +1,6 @@
 """Saves a federation's table for pages, with the audio of its latest tasks beside it.
 
-What cannot be read is left out: the pages then have no sound for it. Sizes are in bytes.
+Audio that cannot be read is left out: the pages then have no sound for it. Sizes are in bytes.
 """
 
 from __future__ import annotations

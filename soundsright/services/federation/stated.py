@@ -1,4 +1,4 @@
-"""What the validators of a federation state on the chain with their views: whose views they have read, and who won.
+"""The validators' statements on the chain, beside their views: whose views they have read, and who won.
 
 Blocks are counted. A chain shows the same statements to everybody, so everything here is the same for all
 validators, also for one that can read no bucket. Winners are marks (`winner_mark`), by competition. The stream

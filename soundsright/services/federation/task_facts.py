@@ -1,4 +1,4 @@
-"""What a validator knows of a task and of an epoch, from the chain, the allowlist and the rules."""
+"""The facts of a task and of an epoch, from the chain, the allowlist and the rules."""
 
 from __future__ import annotations
 

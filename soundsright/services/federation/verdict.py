@@ -49,7 +49,7 @@ class SignedVerdict:
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What is known of a task, and must stand in each verdict of it.
+    """The facts of a task, which must stand in each verdict of it.
 
     `validators` and `allowlist` are the list that holds for the task, and its digest. `block_hash` is the hash of
     the task's first block. `rules` is the digest of all rules that decide. `sampler` gives the validator whose turn

@@ -48,7 +48,7 @@ class SignedView:
 
 @dataclass(frozen=True)
 class EpochFacts:
-    """What all validators know of an epoch, and must stand in each view of it.
+    """The facts of an epoch, which must stand in each view of it.
 
     `allowlist` and `rules` are digests. `tasks` are those that can count in the epoch.
     """

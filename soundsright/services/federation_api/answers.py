@@ -42,7 +42,7 @@ class MinerRow(BaseModel):
 
 
 class MinerScore(BaseModel):
-    """What the canonical verdicts of the window say of a miner in one competition."""
+    """A miner in one competition, by the canonical verdicts of the window."""
 
     competition: str
     passed_count: int
@@ -156,7 +156,7 @@ class WeightsPage(BaseModel):
 
 
 class Counted(BaseModel):
-    """How many samples were sent, and how many of them were new."""
+    """The number of samples that were sent, and of those that were new."""
 
     count: int
     new: int

@@ -11,7 +11,7 @@ from soundsright.core.ports import LiveChain
 
 _FRESH_S = 12.0
 _KEPT_S = 600.0
-"""How long the last block that was read counts while the chain does not answer, in seconds."""
+"""Seconds for which the last block that was read counts while the chain does not answer."""
 
 
 class Heads:

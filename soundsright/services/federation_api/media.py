@@ -12,7 +12,7 @@ from soundsright.core.errors import BucketRefusal, InfrastructureFault
 from soundsright.core.ports import Bucket
 
 MEDIA_S = 600
-"""How long a link is valid, in seconds."""
+"""Seconds for which a link is valid."""
 _LISTED_S = 300.0
 _MAX_KEYS = 5_000
 _MAX_LISTS = 64

@@ -124,7 +124,7 @@ def _entry(sample: Sample) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class _Counts:
-    """What decides the rank of a miner. `by_validator` has the numbers of passed and of judged tasks."""
+    """The numbers that decide the rank of a miner. `by_validator` has the numbers of passed and of judged tasks."""
 
     newest: Sample
     by_validator: Mapping[str, Passed]

@@ -1,4 +1,4 @@
-"""What validators send to the owner's API: samples of their verdicts, and reports on the miners.
+"""The messages of validators to the owner's API: samples of their verdicts, and reports on the miners.
 
 A sample is one miner's row of a verdict. A report says which entries of miners a validator finds valid. Blocks are
 counted. Everything is read from strangers' JSON, so every text, number and list is bounded.

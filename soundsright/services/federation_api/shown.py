@@ -1,4 +1,4 @@
-"""What the owner's API shows: the samples and reports of validators, counted by the rules of the federation.
+"""The contents of the owner's API: the samples and reports of validators, counted by the rules of the federation.
 
 It decides nothing. Each validator computes its weights from the buckets. Blocks are counted.
 """
@@ -42,7 +42,7 @@ from soundsright.services.federation_api.store import FederationStore, StoredSam
 MAX_LISTED = 500
 """The highest number of samples in one answer."""
 _EARLY_TASKS = 1
-"""How far a sample's task may be ahead of the block that was read last: a head is up to 12 seconds old."""
+"""Tasks by which a sample may be ahead of the block that was read last: a head is up to 12 seconds old."""
 
 
 @dataclass(frozen=True)

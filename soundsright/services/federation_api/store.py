@@ -25,8 +25,8 @@ KEPT_TASKS = 160
 MAX_OF_TASK = 1_024
 """The highest number of samples of one validator on one task: 512 miners in each of two competitions."""
 _RECORDED = 3
-"""How many times more tasks the database keeps. It removes those that began first, so samples of old tasks that
-come late remove none that are shown."""
+"""The database keeps so many times the tasks that are shown. It removes those that began first, so late samples of
+old tasks remove none that are shown."""
 _TASK = "task-"
 
 

@@ -55,7 +55,7 @@ def fetch_record(place: BundlePlace, out: Path, valid_signature: ValidSignature 
 def fetch_into(place: BundlePlace, cache: Path, valid_signature: ValidSignature | None = None) -> Path:
     """Fetch a bundle without audio into a folder in `cache` that is named by the document's digest.
 
-    What the folder has of an earlier fetch stays. Returns the folder.
+    Files of an earlier fetch stay in the folder. Returns the folder.
 
     Raises:
         UsageError, BundleRefused, SoundsRightError: as `fetch_record`.

@@ -84,7 +84,7 @@ class Links:
 
 @dataclass(frozen=True)
 class EpochFaults:
-    """What strikes in one epoch: sets of validators.
+    """The faults of one epoch: sets of validators.
 
     `late` see its blocks too late to commit in time, and `asleep` see none of them. `undone` lose their commitments
     to a reorganisation of the chain, and `restarted` have lost their memory.

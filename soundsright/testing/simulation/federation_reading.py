@@ -1,4 +1,4 @@
-"""How a validator of a simulated federation decides: by its own reads, or by views.
+"""Decides as a validator of a simulated federation does: by its own reads, or by views.
 
 Validators are numbered from 0, and a set of them is an integer whose bit v stands for validator v.
 """
@@ -34,7 +34,7 @@ _MOST_DECISIONS = 2_000
 
 
 class FederationRule(StrEnum):
-    """How validators come to pay a winner.
+    """The rule by which validators come to pay a winner.
 
     `own`: each counts what it can read now, and pays the last winner if it cannot read too many buckets. `kept`:
     the same, and what it has read before counts too. `views`: each decides by the views that were committed, if it
@@ -155,7 +155,7 @@ class ViewReads:
         self._settled.clear()
 
     def settled(self, epoch_block: int, views: Mapping[int, Paper], held: int) -> Settled | Undecided:
-        """What follows from the views that count, for one that holds those of the validators in `held`."""
+        """The result of the views that count, for one that holds those of the validators in `held`."""
         if held not in self._settled:
             by_name: dict[str, View | Unusable | None] = {}
             for author, paper in views.items():

@@ -98,7 +98,7 @@ class SimulatedFederation:
 
     @property
     def changes(self) -> int:
-        """How often the winner changed, as the first honest validator saw it."""
+        """The number of changes of the winner, as the first honest validator saw them."""
         paid = [epoch.paid[0] for epoch in self.epochs if epoch.paid]
         return sum(before != after for before, after in itertools.pairwise(paid))
 

@@ -23,7 +23,7 @@ Listed = dict[int, dict[str, str]]
 
 
 class Lie(StrEnum):
-    """What the lying validator does with its view. It always names another winner."""
+    """The behaviour of the lying validator with its view. It always names another winner."""
 
     SILENT = "no view"
     WITHHELD = "view withheld"
@@ -153,7 +153,7 @@ def in_time(views: Mapping[int, Paper], faults: EpochFaults, everybody: int) -> 
 
 
 class Statements:
-    """What the validators state on the chain besides their views: the views that they have read, and winners."""
+    """The validators' statements on the chain besides their views: the views that they have read, and winners."""
 
     def __init__(self, world: FederationWorld, rng: np.random.Generator) -> None:
         self._world, self._rng = world, rng

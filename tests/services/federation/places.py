@@ -71,7 +71,7 @@ def away(key: str) -> bytes | None:
 
 @dataclass
 class Machine:
-    """What one validator has: its disk, its state, and the readers over the buckets of all."""
+    """One validator: its disk, its state, and the readers over the buckets of all."""
 
     folder: Path
     buckets: Mapping[str, Bucket]

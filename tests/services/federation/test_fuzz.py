@@ -106,7 +106,7 @@ KINDS = (
 
 
 def read_or_none(read: Callable[[], Any]) -> Any:
-    """What is read, or None if it is refused. Any other error fails the test."""
+    """The value that is read, or None if it is refused. Any other error fails the test."""
     try:
         return read()
     except RequestRefused:

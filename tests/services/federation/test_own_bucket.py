@@ -1,4 +1,4 @@
-"""What a sampler reads from its own bucket after a crash, after a lost state, and beside another machine."""
+"""A sampler reads its own bucket after a crash, after a lost state, and beside another machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What validators state on the chain decides who is paid, and needs no bucket."""
+"""Statements on the chain decide who is paid, and need no bucket."""
 
 from __future__ import annotations
 
