@@ -18,14 +18,10 @@ each kind.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import logging
 import os
-import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -68,6 +64,7 @@ from soundsright.testing import (
 )
 from soundsright.testing.disturbing import BOTH, Disturb, Disturbance, Watched, forked, killed, raising
 from soundsright.testing.fakes import FakeRunningModel
+from soundsright.testing.planting import planted
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 
 START_S = 1.8e9
@@ -355,39 +352,10 @@ def differences(folder: Path, peace: Path, most_repeated: int) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--every", type=int, default=1, help="use every N-th fault point")
-    options = parser.parse_args()
-    logging.getLogger().addHandler(logging.NullHandler())  # Logs of planted faults are not shown.
-    failures = total = 0
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
-        root = Path(name)
-        template, peace, folder = root / "template", root / "peace", root / "disturbed"
-        template.mkdir()
-        stage(template)
-        shutil.copytree(template, peace)
-        calls: list[tuple[str, str]] = []
-        serve(peace, lambda moment, method: calls.append((moment, method)))
-        print(f"{'disturbance':<38}{'points':>8}{'stopped':>9}{'same result':>13}")
-        for offset, disturbance in enumerate(DISTURBANCES):
-            points = disturbance.points(calls, options.every, 7 * offset)
-            stopped = same = 0
-            for number in points:
-                shutil.copytree(template, folder)
-                status = forked(lambda: serve(folder, disturbance.at(number, folder)))  # noqa: B023
-                stopped += status != 0
-                most = LASTING if disturbance.calls == LASTING else 1
-                differs = "an error of the program" if status == 4 else differences(folder, peace, most)
-                same += not differs
-                if differs:
-                    print(f"    {disturbance.name}, point {number}: {differs}")
-                shutil.rmtree(folder)
-            print(f"{disturbance.name:<38}{len(points):>8}{stopped:>9}{same:>13}", flush=True)
-            total += len(points)
-            failures += len(points) - same
-    print(f"{total} fault points: {total - failures} passed, {failures} failed")
-    return 1 if failures else 0
+    def differ(folder: Path, peace: Path, disturbance: Disturbance) -> str:
+        return differences(folder, peace, LASTING if disturbance.calls == LASTING else 1)
+
+    return planted(__doc__, stage, serve, DISTURBANCES, differ)
 
 
 if __name__ == "__main__":
