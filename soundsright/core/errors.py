@@ -212,13 +212,17 @@ class UnpublishableFolder(UsageError):
 
 
 class RequestRefused(SoundsRightError):
-    """A request that is refused. Its sentence contains no secret, because a stranger reads it."""
+    """A request that is refused. Its sentence contains no secret, because a stranger reads it.
 
-    def __init__(self, code: str, sentence: str, *, status: int = 403) -> None:
+    `retry_after_s` tells the sender when to try again. It goes into the header `Retry-After`.
+    """
+
+    def __init__(self, code: str, sentence: str, *, status: int = 403, retry_after_s: int | None = None) -> None:
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class RecordConflict(SoundsRightError):

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from soundsright.adapters.protocol.wav import HEADER_ALLOWANCE_BYTES, WavRefused, decode_wav
 from soundsright.core.errors import AudioRejected
 from soundsright.core.ports import Answer, DegradedClip
 from soundsright.core.results import Failure
+from soundsright.core.wav import HEADER_ALLOWANCE_BYTES, WavRefused, decode_wav
 from soundsright.metrics import checked_enhanced
 
 _WIDEST_SAMPLE_BYTES = 8

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from soundsright.adapters.protocol.answers import BatchAnswers, answer_of, max_wav_bytes, wav_name
-from soundsright.adapters.protocol.wav import encode_wav
 from soundsright.core.errors import ModelFault, ModelTimeout, ProtocolViolation
 from soundsright.core.ports import DegradedClip, SandboxLimits
+from soundsright.core.wav import encode_wav
 
 READY = "ready"
 _POLL_S = 0.005

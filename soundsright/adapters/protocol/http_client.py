@@ -23,7 +23,6 @@ from typing import IO, Any, NamedTuple
 from soundsright.adapters.protocol.answers import BatchAnswers, answer_of, max_wav_bytes, wav_name
 from soundsright.adapters.protocol.archive import ArchiveBounds, read_archive
 from soundsright.adapters.protocol.http_exchange import Body, Connect, HttpReply, TooLarge, exchange
-from soundsright.adapters.protocol.wav import encode_wav
 from soundsright.core.errors import (
     ModelCrashed,
     ModelFault,
@@ -32,6 +31,7 @@ from soundsright.core.errors import (
     printable,
 )
 from soundsright.core.ports import DegradedClip, SandboxLimits
+from soundsright.core.wav import encode_wav
 
 TRANSFER_FACTOR = 0.2
 """An upload or a download may take this many seconds per second of audio, besides the fixed limit of a step."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _SOCKET_BYTES = 128 << 10
+_HEADER_BYTES = 16_384
 
 
 class _Front(Protocol):
@@ -27,11 +28,25 @@ class _Front(Protocol):
     def closed(self, connection: Connection) -> None: ...
 
 
+class _TrailingConnection(h11.Connection):
+    """The parser of a connection. It sends `trailers` at the end of the next chunked answer."""
+
+    trailers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def send(self, event: Any) -> Any:
+        if isinstance(event, h11.EndOfMessage) and self.trailers:
+            event, self.trailers = h11.EndOfMessage(headers=list(self.trailers)), ()
+        return super().send(event)
+
+
 class Connection(H11Protocol):
     """The server's protocol for one connection, which reports to the front."""
 
+    conn: _TrailingConnection
+
     def __init__(self, front: _Front, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.conn = _TrailingConnection(h11.SERVER, self.config.h11_max_incomplete_event_size or _HEADER_BYTES)
         self.front = front
         self.client_network = ""
         self.stage = Stage.HEADER

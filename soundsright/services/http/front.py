@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from soundsright.services.http.limits import Limits, Stage
+from soundsright.services.http.trailers import with_trailers
 from soundsright.services.http.turns import Turns
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Front:
 
             scope[_VOUCH] = lambda: self.vouch(client)
             try:
-                await inner(scope, receive, send_after_turn)
+                await inner(scope, receive, with_trailers(scope, send_after_turn, connection))
             except ClientDisconnect:
                 return  # It left before its request was complete. That is no fault of the app.
             finally:

@@ -126,7 +126,8 @@ def answer_refusals(app: FastAPI) -> None:
     from starlette.responses import JSONResponse
 
     def refused(_request: Request, error: Any) -> JSONResponse:
-        return JSONResponse({"code": error.code, "sentence": error.sentence}, error.status)
+        headers = None if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+        return JSONResponse({"code": error.code, "sentence": error.sentence}, error.status, headers)
 
     def failed(_request: Request, _error: Any) -> JSONResponse:
         return JSONResponse(

@@ -11,8 +11,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundsright.adapters.protocol.wav import WavRefused, decode_wav, encode_wav
 from soundsright.core.audio import Audio, on_pcm16_grid
+from soundsright.core.wav import WavRefused, decode_wav, encode_wav, mono_pcm16
 
 
 def test_sixteen_bit_samples_survive_a_round_trip_exactly() -> None:
@@ -75,3 +75,11 @@ def test_damaged_files_raise_nothing_but_a_refusal(tail: bytes, changes: list[tu
         return
     assert wav.samples.ndim == 2
     assert wav.samples.nbytes <= 2 * len(data)
+
+
+@pytest.mark.parametrize(("subtype", "channels"), [("PCM_24", 1), ("PCM_16", 2), ("FLOAT", 1)])
+def test_only_one_channel_of_sixteen_bits_is_mono_pcm16(subtype: str, channels: int) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros((100, channels)), 16_000, subtype=subtype, format="WAV")
+    with pytest.raises(WavRefused, match="one channel of 16 bits"):
+        mono_pcm16(file.getvalue())

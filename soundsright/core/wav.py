@@ -1,9 +1,9 @@
-"""WAV files in memory: the harness sends them to a model, and a model returns them.
+"""WAV files in memory: the harness sends them to a model or a prover, and these return them.
 
 A signal to encode is a float32 array of shape `(n,)`, full scale ±1. A decoded file has the shape `(n, channels)`
 and the number type of the file.
 
-The decoder is plain Python with checked bounds, because the files come from untrusted models: a fault in a C
+The decoder is plain Python with checked bounds, because the files come from strangers: a fault in a C
 decoder could be exploited. A file that contradicts its header is refused. The decoder reads linear PCM of 16, 24 or
 32 bits and IEEE float of 32 or 64 bits, plain or extensible (RIFF/WAVE, "Multiple Channel Audio Data and WAVE
 Files", Microsoft 2007).
@@ -79,6 +79,22 @@ def decode_wav(data: bytes) -> Wav:
                 raise WavRefused("the samples come before their format chunk")
             return _samples(memoryview(data)[start : start + size], *layout)
     raise WavRefused("the file has no samples")
+
+
+def mono_pcm16(data: bytes) -> tuple[NDArray[np.int16], int]:
+    """The samples of a mono 16-bit WAV, shape `(n,)`, and its rate in Hz.
+
+    Raises:
+        WavRefused: as `decode_wav`, or the file has more channels or another coding.
+
+    >>> mono_pcm16(encode_wav(Audio(np.float32([0.5, -1.0]), 16_000)))[0].tolist()
+    [16384, -32768]
+    """
+    wav = decode_wav(data)
+    if wav.samples.shape[1] != 1 or wav.samples.dtype != np.int16:
+        bits = 8 * wav.samples.dtype.itemsize
+        raise WavRefused(f"it has {wav.samples.shape[1]} channels of {bits} bits; give one channel of 16 bits")
+    return wav.samples[:, 0], wav.sample_rate_hz
 
 
 def _layout(fmt: bytes) -> tuple[int, int, int, int]:
