@@ -1,5 +1,5 @@
 from .auth import MAX_AGE_S, RateLimit, RequestGate, signed_headers
-from .client import SignedPeers, reply_json, request
+from .client import SignedPeers, reply_json, request, valid_answer_signature
 from .keys import Hotkey, new_hotkey, valid_signature
 from .pem_keys import PemKey
 from .service import SignedService
@@ -18,5 +18,6 @@ __all__ = [
     "reply_json",
     "request",
     "signed_headers",
+    "valid_answer_signature",
     "valid_signature",
 ]

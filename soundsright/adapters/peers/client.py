@@ -33,6 +33,16 @@ _KEPT = ("x-", "location", "www-authenticate")
 _ETAG = re.compile(r'(?:W/)?"[!#-~]{1,128}"')
 _ANSWER_SIGNATURE = re.compile(r"0x([0-9a-f]{128})")
 
+
+class _Response(http.client.HTTPResponse):
+    """A response that keeps the signature in its trailer: the body of an answer in parts is signed at its end."""
+
+    trailing_signature = ""
+
+    def _read_and_discard_trailer(self) -> None:
+        self.trailing_signature = http.client.parse_headers(self.fp).get(ANSWER_HEADER, "")
+
+
 _Address = tuple[Any, Any, int, str, Any]
 """One answer of `socket.getaddrinfo`."""
 
@@ -65,6 +75,7 @@ def request(
         addresses = _allowed(_addresses(connection.host, connection.port, deadline_s), networks)
         with _connected(addresses, connection.host, context, deadline_s) as sock:
             connection.sock = BoundedSocket(sock, deadline_s, max_bytes)
+            connection.response_class = _Response
             connection.request(
                 method, path, body=body, headers={"Content-Type": "application/json", **(headers or {})}
             )
@@ -73,7 +84,8 @@ def request(
             if len(data) > max_bytes:
                 raise TooLarge
             etag = _etag(reply.getheader("ETag", ""))
-            return Reply(reply.status, data, reply.getheader(ANSWER_HEADER, ""), etag, _kept_headers(reply))
+            signature = reply.getheader(ANSWER_HEADER, "") or str(getattr(reply, "trailing_signature", ""))
+            return Reply(reply.status, data, signature, etag, _kept_headers(reply))
     except TooLarge as error:
         raise PeerUnavailable(f"{url}{path} sent more than {max_bytes} bytes", code="too_large") from error
     except _Forbidden as error:
@@ -303,5 +315,10 @@ class _Sent:
 
 def is_signed(reply: Reply, text: bytes, signer: str) -> bool:
     """Whether the signer signed the reply. False for whatever cannot be read."""
-    found = _ANSWER_SIGNATURE.fullmatch(reply.signature)
+    return valid_answer_signature(reply.signature, text, signer)
+
+
+def valid_answer_signature(signature: str, text: bytes, signer: str) -> bool:
+    """Whether an `X-Answer-Signature` is the signer's, over the text of `answer_text`. False for any other text."""
+    found = _ANSWER_SIGNATURE.fullmatch(signature)
     return found is not None and valid_signature(signer, text, bytes.fromhex(found[1]))

@@ -36,6 +36,7 @@ from soundsright.core.ports.images import (
 )
 from soundsright.core.ports.machine import Clock, EnergyMeter, Pool
 from soundsright.core.ports.peers import Peers, Reply
+from soundsright.core.ports.provers import AnswerSignature, Prover, ProverAnswer, Provers, Question
 from soundsright.core.ports.runners import (
     Answer,
     DegradedClip,
@@ -59,6 +60,7 @@ __all__ = [
     "AccountEvent",
     "Accounts",
     "Answer",
+    "AnswerSignature",
     "BlockRef",
     "Bucket",
     "Chain",
@@ -78,7 +80,11 @@ __all__ = [
     "NewRecord",
     "Peers",
     "Pool",
+    "Prover",
+    "ProverAnswer",
+    "Provers",
     "Publisher",
+    "Question",
     "Record",
     "Records",
     "Reply",

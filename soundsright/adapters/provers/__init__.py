@@ -1,0 +1,8 @@
+"""Clients of provers: miners that serve the model they committed to.
+
+`HttpProvers` asks them over signed HTTP and keeps the signatures of their answers.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from .http_provers import HttpProvers
+
+__all__ = ["HttpProvers"]

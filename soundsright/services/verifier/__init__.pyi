@@ -1,0 +1,3 @@
+from .serving import LastCheck, ServingProver, ServingProvers
+
+__all__ = ["LastCheck", "ServingProver", "ServingProvers"]
