@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.conftest import Visit, until
+from tests.browser.conftest import Visit, served, until
+from tests.services.records.deletion import CLIP, DELETED_S, write_deletion
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -150,6 +152,68 @@ def test_five_spectrograms_are_drawn_and_the_difference_is_not_flat(ears: Page) 
     assert min(shades for shades, _, _ in drawn) > 20
     _, red, blue = drawn[-1]
     assert red > blue, "B left more noise than A, so its colour dominates"
+
+
+@pytest.fixture(params=["disk", "server"])
+def deletion(request: pytest.FixtureRequest, visit: Callable[..., Visit], tmp_path: Path) -> Iterator[Page]:
+    """The listening page of a run in which A deletes a part of the speech, at that clip."""
+    from soundsright.services.board.build import build_site
+    from soundsright.services.board.server import LiveSite, board_app
+    from soundsright.services.records.runs import read_run
+
+    folder = write_deletion(tmp_path / "first")
+    with ExitStack() as stack:
+        if request.param == "disk":
+            build_site([read_run(folder, "first")], tmp_path / "out", audio_bytes=64 << 20)
+            base = (tmp_path / "out").as_uri() + "/"
+        else:
+            base = stack.enter_context(served(board_app(LiveSite([folder], live=False))))
+        page = visit(base).open(f"{base}{EARS}{PAIR}&clip={CLIP}")
+        until(page, LOADED)
+        yield page
+
+
+# The columns of the overlay of a track that are white from top to bottom, as parts of its width.
+WHITE = """(track) => {
+  const over = document.querySelector(`figure[data-track="${track}"] .over`), {width, height} = over;
+  const data = over.getContext("2d").getImageData(0, 0, width, height).data, white = [];
+  for (let x = 0; x < width; x++) {
+    let all = true;
+    for (let y = 4; y < height - 4; y++) {
+      const i = 4 * (y * width + x);
+      all = all && data[i] > 200 && data[i + 3] > 200;
+    }
+    if (all) white.push(x / width);
+  }
+  return white;
+}"""
+
+
+def test_a_place_that_looks_hallucinated_is_named_framed_and_looped(deletion: Page) -> None:
+    places = deletion.locator(".places button")
+    assert places.count() == 1, "only A deletes speech"
+    assert deletion.locator('figure[data-track="A"] .places button').count() == 1
+    assert places.inner_text().endswith("s: speech is missing")
+    deletion.evaluate("Ears.player.seek(Ears.player.duration - .1)")  # The line of the position is white too.
+    deletion.wait_for_timeout(100)
+    duration_s = deletion.evaluate("Ears.player.duration")
+    framed_s = [x * duration_s for x in deletion.evaluate(WHITE, "A") if (x + 0.01) * duration_s < duration_s - 0.1]
+    assert framed_s[0] == pytest.approx(DELETED_S[0], abs=0.1)
+    assert framed_s[-1] == pytest.approx(DELETED_S[1], abs=0.1)
+    assert len(framed_s) < 20, "a frame, not an area"
+    around = [x for track in ("B", "clean") for x in deletion.evaluate(WHITE, track)]
+    assert all((x + 0.01) * duration_s >= duration_s - 0.1 for x in around), "no other track is framed"
+    places.click()
+    part = deletion.evaluate("Ears.player.part")
+    assert part["from"] == pytest.approx(DELETED_S[0] - 0.5, abs=0.1)
+    assert part["to"] == pytest.approx(DELETED_S[1] + 0.5, abs=0.1)
+    assert deletion.locator("#loop").get_attribute("aria-pressed") == "true"
+
+
+def test_a_clip_without_such_places_names_none(deletion: Page) -> None:
+    deletion.keyboard.press("j")
+    until(deletion, f"document.body.dataset.loaded && document.body.dataset.loaded !== '{CLIP}'")
+    assert deletion.locator(".places").count() == 0
 
 
 def test_a_failed_clip_shows_a_message_and_the_rest_plays(visit: Callable[..., Visit], server: str) -> None:

@@ -19,8 +19,7 @@ from pathlib import Path
 from soundsright.core.errors import BundleRefused, InfrastructureFault, UsageError
 from soundsright.services.board.federation_page import ShownFederation
 from soundsright.services.board.pages import AudioAccess, ClipAddress, Site
-from soundsright.services.board.places import MAX_SIGNAL_BYTES, places_of
-from soundsright.services.drawing import Page, clips_by_spread, flac_bytes
+from soundsright.services.drawing import MAX_SIGNAL_BYTES, Page, clips_by_spread, flac_bytes, places_of
 from soundsright.services.records import (
     BUNDLE,
     RECORD,

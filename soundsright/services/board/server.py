@@ -22,11 +22,10 @@ from soundsright.core.errors import BundleRefused, UsageError
 from soundsright.services.board.emission import shown_emission as shown
 from soundsright.services.board.federation_page import ShownFederation
 from soundsright.services.board.pages import AudioAccess, Site, systems_shown
-from soundsright.services.board.places import places_of
 from soundsright.services.board.record_files import add_record_files
 from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.board.streams import Stream, Streams
-from soundsright.services.drawing import HEADERS, Frame, Page
+from soundsright.services.drawing import HEADERS, Frame, Page, places_of
 from soundsright.services.records import (
     BUNDLE,
     ExecutorHistory,

@@ -5,6 +5,7 @@ from .figures import competition_plots, entry_plots, history_plots
 from .files import checked_suffix, write_drawing
 from .frame import ASSETS, HEADERS, Frame, Page, asset
 from .media import data_uri, flac_bytes, spectrogram_png
+from .places import MAX_SIGNAL_BYTES, places_of
 from .strips import Cell, strip_plot
 from .templates import template_environment
 from .texts import clip_facts, counted, digits, factor, interval_facts, metric_name, set_facts
@@ -13,6 +14,7 @@ __all__ = [
     "ASSETS",
     "HEADERS",
     "MAX_SERIES",
+    "MAX_SIGNAL_BYTES",
     "Cell",
     "CostPoint",
     "Frame",
@@ -38,6 +40,7 @@ __all__ = [
     "metric_docs",
     "metric_name",
     "paired_difference",
+    "places_of",
     "power_plot",
     "set_facts",
     "spectrogram_png",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 from soundsright.core.audio import Audio, pcm16
 from soundsright.data import pcm16_file
@@ -12,8 +13,13 @@ SPECTROGRAM_RANGE_DB = 80.0
 _TOP_DB = -20.0
 
 
-def spectrogram_png(audio: Audio, *, width_px: int = 420, height_px: int = 130) -> bytes:
-    """The spectrogram as a PNG with axes in kHz and seconds. The colours span -100 to -20 dB re full scale."""
+def spectrogram_png(
+    audio: Audio, marked: Sequence[tuple[float, float]] = (), *, width_px: int = 420, height_px: int = 130
+) -> bytes:
+    """The spectrogram as a PNG with axes in kHz and seconds. The colours span -100 to -20 dB re full scale.
+
+    `marked` are stretches that have a frame, each with its start and end in seconds.
+    """
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -37,6 +43,8 @@ def spectrogram_png(audio: Audio, *, width_px: int = 420, height_px: int = 130) 
         extent=(0.0, audio.duration_s, 0.0, rate_hz / 2000),
         interpolation="nearest",
     )
+    for start_s, end_s in marked:
+        axes.axvspan(start_s, end_s, fill=False, edgecolor="white", linewidth=1.2)
     axes.tick_params(labelsize=6, length=2, pad=1)
     axes.set_ylabel("kHz", fontsize=6, labelpad=1)
     figure.patch.set_alpha(0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from soundsright.services.drawing import (
     competition_plots,
     data_uri,
     flac_bytes,
+    places_of,
     spectrogram_png,
     style_sheet,
     template_environment,
@@ -35,11 +36,12 @@ CLIPS_WITH_AUDIO = 3
 
 @dataclass(frozen=True)
 class Sound:
-    """One signal with its spectrogram, both as data URIs."""
+    """One signal with its spectrogram, both as data URIs, and the places that look hallucinated, in words."""
 
     title: str
-    audio: str
-    spectrogram: str
+    audio: str = ""
+    spectrogram: str = ""
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,18 @@ def _clip_sounds(c: RunCompetition, clip_id: str) -> ClipSounds:
         if path is None:
             continue
         try:
-            sounds.append(_sound(title, read_wav(path)))
+            sounds.append(_sound(title, read_wav(path), places_of(c, clip_id, signal)))
         except (InfrastructureFault, ValueError):
             # A broken file must not prevent the report.
-            sounds.append(Sound(f"{title}: this clip cannot be read", "", ""))
+            sounds.append(Sound(f"{title}: this clip cannot be read"))
     return ClipSounds(clip_id, clip_facts(c, clip_id), tuple(sounds))
 
 
-def _sound(title: str, audio: Audio) -> Sound:
-    return Sound(title, data_uri(flac_bytes(audio), "audio/flac"), data_uri(spectrogram_png(audio), "image/png"))
+def _sound(title: str, audio: Audio, places: Sequence[Mapping[str, float | str]]) -> Sound:
+    spectrogram = spectrogram_png(audio, [(float(each["from"]), float(each["to"])) for each in places])
+    return Sound(
+        title,
+        data_uri(flac_bytes(audio), "audio/flac"),
+        data_uri(spectrogram, "image/png"),
+        tuple(str(each["text"]) for each in places),
+    )

@@ -5,39 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from soundsright.core.audio import Audio
-from soundsright.data.corpora import Corpus
 from soundsright.services.board.build import build_site
 from soundsright.services.board.server import LiveSite, board_app
 from soundsright.services.records import find_runs, read_runs
-from soundsright.services.rounds import write_wav
-from tests.services.records.runs import write_run
-
-COMPETITION, CLIP, ENTRY = "DENOISING_16000HZ", "000000", "1-alpine"
-DELETED_S = (1.0, 1.4)
+from tests.services.records.deletion import CLIP, COMPETITION, DELETED_S, ENTRY, write_deletion
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """A run in which the first clip is real speech and the first entry deletes 0.4 s of it."""
-    folder = write_run(tmp_path / "runs" / "first", clips=2)
-    speech = Corpus.open().speech_for(16_000)
-    clean = next(speech.samples(i, 16_000) for i in range(len(speech)) if speech.duration_s(i) > 3.0)
-    noise = np.random.default_rng(1).standard_normal(len(clean)).astype(np.float32)
-    degraded = clean + np.float32(0.003) * noise
-    times = np.arange(len(clean)) / 16_000
-    output = np.where((times >= DELETED_S[0]) & (times < DELETED_S[1]), np.float32(0.0), degraded)
-    [run] = read_runs(find_runs([folder]))
-    competition = run.competition(COMPETITION)
-    assert competition
-    for name, samples in (("clean", clean), ("degraded", degraded), (ENTRY, output)):
-        path = competition.signal(name, CLIP)
-        assert path
-        write_wav(path, Audio(samples.astype(np.float32), 16_000))
+    write_deletion(tmp_path / "runs" / "first")
     return tmp_path / "runs"
 
 

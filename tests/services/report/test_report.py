@@ -20,6 +20,7 @@ from soundsright.services.drawing.files import write_drawing
 from soundsright.services.records.runs import read_run
 from soundsright.services.report.html import report_html
 from soundsright.services.report.tables import CSV_COLUMNS
+from tests.services.records.deletion import DELETED_S, write_deletion
 from tests.services.records.runs import USUAL, Entrant, without_intervals, write_run
 
 HOSTILE = Entrant("=cmd|'/x'!A1", 0.1, "<script>alert(1)</script>\\input{/etc/passwd}")
@@ -82,6 +83,15 @@ def test_the_page_is_one_file_with_audio_and_plots_and_no_script(
     assert text.count("data:audio/flac") == 9, "three clips: clean, degraded and the winner"
     assert text.count('<svg class="plot') >= 8
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
+
+
+def test_the_page_marks_the_places_that_look_hallucinated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = reported(write_deletion(tmp_path / "a"), "html", capsys)
+    [place] = re.findall(r"<li>(.+?) to (.+?) s: speech is missing</li>", text)
+    assert [float(second) for second in place] == pytest.approx(DELETED_S, abs=0.1)
+    assert text.count("Looks hallucinated:") == 1, "only the best entry deletes speech, and only in one clip"
 
 
 def test_a_broken_clip_does_not_prevent_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

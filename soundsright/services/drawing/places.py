@@ -1,4 +1,4 @@
-"""The places of a clip in which an entry's output looks hallucinated, as the listening page shows them."""
+"""The places of a clip in which an entry's output looks hallucinated, as pages show them."""
 
 from __future__ import annotations
 
