@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from soundsright.core.canonical import canonical_json
 from soundsright.core.sources import Source
+from soundsright.core.submission import is_salt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,10 +61,11 @@ class JudgedRow:
 
     `block` and `uid` are those of its commitment. `passed` is the gate of the profile `doc`: no failed clip, and
     every gated mean above the unprocessed input's. `failures` is its number of failed clips, whose scores are the
-    floors. `answers` is the Merkle root of its answers.
+    floors. `answers` is the Merkle root of its answers. `salt` opens its commitment on the chain, if it has one.
 
     Raises:
-        ValueError: a number is negative, not finite, too large or not rounded, or a digest has another form.
+        ValueError: a number is negative, not finite, too large or not rounded, or a digest or a salt is
+            none.
     """
 
     competition: str
@@ -75,6 +77,7 @@ class JudgedRow:
     failures: int
     means: Mapping[str, float]
     answers: str
+    salt: str = ""
 
     def __post_init__(self) -> None:
         _check_names((self.competition, self.hotkey, *self.means))
@@ -83,6 +86,8 @@ class JudgedRow:
         _check_digests((self.answers,))
         if type(self.passed) is not bool:
             raise ValueError(f"passed is {self.passed!r}, not true or false")
+        if self.salt and not is_salt(self.salt):
+            raise ValueError("a salt is not 32 hex digits")
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,7 @@ def _sampler_context(
         _reveals(settings, agreed, payment, state),
         material=sampler_material(settings, agreed),
         schedule=schedule_of(settings, agreed.organiser),
+        verdicts_before=known.before,
         slots=chosen_concurrency(choice, limits, settings.soundsright_slots),
         workers=settings.soundsright_workers or len(usable_cpus()),
         kept_tasks=settings.soundsright_kept_rounds,

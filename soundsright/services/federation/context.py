@@ -6,13 +6,14 @@ Blocks are counted, times are in seconds.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from soundsright.core.competition_rules import CompetitionRules
 from soundsright.core.errors import EntryRefused
+from soundsright.core.federation import Verdict
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.material import Material
 from soundsright.core.ports import (
@@ -68,7 +69,8 @@ class SamplerContext:
     `state` is scoped already. `bucket` is this validator's own. `allowlist` gives the list that holds in a block,
     None if there is none. `shown` says whether a validator shows a valid verdict on a task; None if it is unknown.
     `slots` models run at a time, `workers` is the size of the pool. The audio and the models of `kept_tasks` tasks
-    are kept; `hub` has a cache of its own, from which all others are removed.
+    are kept; `hub` has a cache of its own, from which all others are removed. `verdicts_before` gives the valid
+    verdicts on the tasks before one, as far as they are known here.
     """
 
     rules: FederationRules
@@ -87,6 +89,7 @@ class SamplerContext:
     reveals: Reveals
     material: Material = field(default_factory=Material)
     schedule: Schedule | None = None
+    verdicts_before: Callable[[int], Iterable[Verdict]] = lambda _task: ()
     slots: int = 1
     workers: int = 1
     kept_tasks: int = 3

@@ -7,6 +7,8 @@ They stand beside the steps of `services/rounds` under the round id `task-N`:
     material    what the sets are drawn from
     signed      the verdict in its envelope, which is published as it stands here
     published   the digest of the verdict, once it stands in the bucket
+    salts       the salts of the entries' commitments
+    held:HOTKEY the hotkey's earlier models that other validators judged
     abandoned   why the task gets no verdict of this validator
 
 Blocks are counted.
@@ -19,6 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from soundsright.core.federation import StatedMaterial
+from soundsright.core.sources import ModelRef
 from soundsright.services.rounds import steps
 
 
@@ -74,9 +77,46 @@ class AbandonedStep(steps.StepRecord):
     reason: str
 
 
+@dataclass(frozen=True)
+class SaltsStep(steps.StepRecord):
+    """The salts of the reveals by hotkey."""
+
+    salts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class HeldModel:
+    """An earlier model of a hotkey: the block of its commitment, its marks, and the sketch of its tensors."""
+
+    model: ModelRef
+    block: int
+    marks: tuple[str, ...]
+    sketch: str
+
+
+@dataclass(frozen=True)
+class HeldStep(steps.StepRecord):
+    """The earlier models of one hotkey."""
+
+    models: tuple[HeldModel, ...]
+
+    def facts(self) -> dict[str, Any]:
+        return {"models": [[m.model.facts(), m.block, list(m.marks), m.sketch] for m in self.models]}
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Self:
+        read = ((ModelRef(*model), block, tuple(marks), sketch) for model, block, marks, sketch in facts["models"])
+        return cls(tuple(HeldModel(*each) for each in read))
+
+
 TURN = steps.StepKey("turn", TurnStep)
 CLAIM = steps.StepKey("claim", ClaimStep)
 MATERIAL = steps.StepKey("material", MaterialStep)
 SIGNED = steps.StepKey("signed", SignedStep)
 PUBLISHED = steps.StepKey("published", PublishedStep)
 ABANDONED = steps.StepKey("abandoned", AbandonedStep)
+SALTS = steps.StepKey("salts", SaltsStep)
+
+
+def held(hotkey: str) -> steps.StepKey[HeldStep]:
+    return steps.StepKey(f"held:{hotkey}", HeldStep)

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from soundsright.core.errors import EntryRefused, HistoryGone, InfrastructureFault
-from soundsright.core.federation import JudgedRow, StatedMaterial, has_passed, rounded_means, row_order
+from soundsright.core.federation import (
+    MAX_VALIDATORS,
+    JudgedRow,
+    StatedMaterial,
+    has_passed,
+    rounded_means,
+    row_order,
+)
 from soundsright.core.profiles import Profile
 from soundsright.core.results import Evaluation, Refusal
 from soundsright.core.submission import Commitment, CommitmentKind, Reveal
@@ -23,7 +30,8 @@ from soundsright.core.system_commitments import is_entry_commitment
 from soundsright.services.federation import federation_steps
 from soundsright.services.federation.context import SamplerContext
 from soundsright.services.federation.doc_rules import with_doc_rules
-from soundsright.services.federation.federation_steps import MaterialStep
+from soundsright.services.federation.earlier_models import EarlierModels
+from soundsright.services.federation.federation_steps import MaterialStep, SaltsStep
 from soundsright.services.federation.task import TaskSettings, set_hash
 from soundsright.services.records import answer_leaf, root_of
 from soundsright.services.rounds import (
@@ -101,7 +109,10 @@ def judged_task(context: SamplerContext, task: int) -> JudgedTask:
     block_hash = seed_hash(round_context)
     stated = round_context.step(federation_steps.MATERIAL, lambda: _material(round_context)).stated
     reveals, round_context = _with_reveals(context, round_context)
+    round_context = _with_earlier_models(context, round_context, task)
     judged = judged_entries(round_context, reveals, set_hash(block_hash, task))
+    recorded = steps.read(context.state, round_context.round_id, federation_steps.SALTS)
+    salts = {} if recorded is None else recorded.salts
     floors = settings.floors()
     unprocessed = {c: means_of(e, settings.metrics, floors) for c, e in judged.evaluated.unprocessed.items()}
     rows: list[JudgedRow] = []
@@ -111,7 +122,8 @@ def judged_task(context: SamplerContext, task: int) -> JudgedTask:
         for evaluation in evaluations:
             hotkey, folder = evaluation.submission.hotkey, round_context.enhanced / evaluation.submission.entry_id
             answers[hotkey], folders[hotkey] = answer_lines(evaluation, folder), folder
-            rows.append(judged_row(evaluation, unprocessed[competition_id], floors, answers[hotkey]))
+            row = judged_row(evaluation, unprocessed[competition_id], floors, answers[hotkey])
+            rows.append(replace(row, salt=salts.get(hotkey, "")))
     return JudgedTask(
         settings,
         block_hash,
@@ -143,7 +155,22 @@ def _with_reveals(
         round_context = replace(round_context, chain=pinned)
     if context.rules.profile is not Profile.SOUNDSRIGHT:
         reveals = with_doc_rules(reveals, closed.commitments)
+    salts = {hotkey: each.salt for hotkey, each in reveals.items() if isinstance(each, Reveal) and each.is_salted}
+    steps.write(context.state, round_context.round_id, federation_steps.SALTS, SaltsStep(salts))
     return reveals, round_context
+
+
+def _with_earlier_models(context: SamplerContext, round_context: RoundContext, task: int) -> RoundContext:
+    """The context with the earlier models of hotkeys that other validators have judged."""
+    allowlist = context.allowlist(round_context.plan.round.seed_block)
+    earlier = EarlierModels(
+        round_context,
+        context.chain,
+        context.organiser.commitment,
+        lambda: context.verdicts_before(task),
+        len(allowlist.validators) if allowlist is not None else MAX_VALIDATORS,
+    )
+    return replace(round_context, held_before=earlier.of)
 
 
 def _as_digest(commitment: Commitment, reveal: Reveal | EntryRefused | None) -> Commitment:

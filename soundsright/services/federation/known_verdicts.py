@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
+from soundsright.core.federation import Verdict
 from soundsright.services.federation.allowlist import Allowlist, NoAllowlist
 from soundsright.services.federation.bucket_reader import Absent
+from soundsright.services.federation.own_view import read_epoch, unread_validators
 from soundsright.services.federation.verdict_reader import Found, Refused
 from soundsright.services.federation.weights_context import FederationMemory, WeightsContext
+
+_log = logging.getLogger(__name__)
 
 
 class KnownVerdicts:
@@ -44,3 +50,15 @@ class KnownVerdicts:
         # A verdict from a later block is one that this machine's view of the chain does not have yet.
         is_certain = isinstance(found, Absent) or (isinstance(found, Refused) and found.code != "from_future")
         return False if is_certain else None
+
+    def before(self, task: int) -> list[Verdict]:
+        """The valid verdicts of earlier tasks that can be read now. Raises as `allowlist`."""
+        memory, context = self.memory, self._context
+        block = task * context.rules.interval_blocks - 1
+        if block < 0:
+            return []
+        found = read_epoch(memory, block, context.chain.finalized().number)
+        unread = unread_validators(found)
+        if unread:
+            _log.info("earlier verdicts are unread", extra={"action": "verdicts_unread", "peer": ", ".join(unread)})
+        return [each.verdict for each in found.values() if isinstance(each, Found)]

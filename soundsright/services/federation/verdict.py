@@ -29,7 +29,9 @@ _VERDICT_KEYS = frozenset(
     | {"previous", "material"}
 )
 _MATERIAL_KEYS = frozenset({"digest", "public", "committed_block", "speech"})
-_ROW_KEYS = frozenset({"competition", "hotkey", "uid", "model", "block", "passed", "failures", "means", "answers"})
+_ROW_KEYS = frozenset(
+    {"competition", "hotkey", "uid", "model", "block", "passed", "failures", "means", "answers"} | {"salt"}
+)
 _BLOCK_HASH = re.compile(r"(?:0x)?[0-9a-f]{64}")
 
 
@@ -172,6 +174,7 @@ def row_facts(row: JudgedRow) -> dict[str, Any]:
         "failures": row.failures,
         "means": dict(row.means),
         "answers": row.answers,
+        "salt": row.salt,
     }
 
 
@@ -229,6 +232,7 @@ def _row_of(facts: Mapping[str, Any]) -> JudgedRow:
         failures=facts["failures"],
         means=floats_of(facts["means"]),
         answers=facts["answers"],
+        salt=facts["salt"],
     )
 
 

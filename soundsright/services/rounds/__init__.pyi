@@ -15,13 +15,13 @@ from .clipset import (
     write_text,
     write_wav,
 )
-from .context import RoundContext
+from .context import EarlierEntry, RoundContext
 from .corpus_check import public_competitions
 from .enhanced_clips import EnhancedClips
 from .evaluator import batches_of
 from .faults import UNSCORABLE, Cancelled, EntryStuck, ProgramFault, unexpected_errors_as_stuck
 from .fetch_models import fetched_contents
-from .fingerprints import PROBE_CLIPS, same_tensor_pairs
+from .fingerprints import PROBE_CLIPS, same_tensor_pairs, sketch_of
 from .hiding import PRIVATE_FOLDER, make_private, recipe_sha256, shown_line, signal_sha256
 from .job_results import result_of
 from .opening import (
@@ -64,6 +64,7 @@ __all__ = [
     "ClipSet",
     "Difference",
     "DrawnClips",
+    "EarlierEntry",
     "EnhancedClips",
     "EntryStuck",
     "Event",
@@ -119,6 +120,7 @@ __all__ = [
     "seed_hash",
     "shown_line",
     "signal_sha256",
+    "sketch_of",
     "start_scoring",
     "start_set",
     "start_unprocessed",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,16 @@ from soundsright.services.rounds.progress import BusySeconds, Event
 
 _log = logging.getLogger(__name__)
 
+
+@dataclass(frozen=True)
+class EarlierEntry:
+    """An earlier entry of a hotkey: its block, its marks, and the sketch of its tensors if one is recorded."""
+
+    block: int
+    marks: frozenset[str]
+    sketch: str | None
+
+
 Record = TypeVar("Record", bound=steps.StepRecord)
 
 _LONGEST_SLEEP_S = 1.0
@@ -34,7 +44,8 @@ class RoundContext:
 
     `folder` receives the sets and the enhanced audio. `validator` is the hotkey that sets the weights. `slots`
     models run at a time. `workers` is the size of the pool. `observe` receives progress, from any thread. `read`
-    gives the signal of a WAV file below `folder`.
+    gives the signal of a WAV file below `folder`. `held_before` gives those earlier entries of a hotkey that the
+    state does not have.
     """
 
     plan: RoundPlan
@@ -50,6 +61,7 @@ class RoundContext:
     workers: int
     observe: Callable[[Event], None] = lambda _event: None
     read: Callable[[Path], Audio] = read_wav
+    held_before: Callable[[str], Sequence[EarlierEntry]] = lambda _hotkey: ()
     cancelled: threading.Event = field(default_factory=threading.Event)
     busy: BusySeconds = field(default_factory=BusySeconds)
 

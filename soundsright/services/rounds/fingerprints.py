@@ -65,11 +65,7 @@ def same_tensor_pairs(
     fingerprints: dict[str, TensorFingerprint] = {}
     unread: dict[str, tuple[str, ...]] = {}
     for entry_id, (folder, job) in jobs.items():
-        try:
-            fingerprint = result_of(job)
-        except ModelFault as fault:
-            fingerprint = _file_by_file(folder, pool, fault)
-        fingerprints[entry_id] = fingerprint
+        fingerprint = fingerprints[entry_id] = _fingerprint(job, folder, pool)
         if fingerprint.unread:
             # Without the folder of the cache, which differs between machines.
             unread[entry_id] = tuple(reason.removeprefix(f"{folder}/") for reason in fingerprint.unread)
@@ -84,6 +80,24 @@ def same_tensor_pairs(
         pairs += same_weights(own, since=since, check_stop=raise_if_cancelled)
     sketches = {entry_id: tensor_sketch(each.summaries) for entry_id, each in fingerprints.items()}
     return TensorsCompared(tuple(pairs), unread, sketches)
+
+
+def sketch_of(model: FetchedModel, pool: Pool) -> str:
+    """The sketch of a model's tensors. Files that cannot be read are left out.
+
+    Raises:
+        InfrastructureFault: a worker failed, and the model is not to blame.
+    """
+    from soundsright.copies import tensor_sketch
+
+    return tensor_sketch(_fingerprint(_start_fingerprint(model, pool), model.path, pool).summaries)
+
+
+def _fingerprint(job: Future[TensorFingerprint], folder: Path, pool: Pool) -> TensorFingerprint:
+    try:
+        return result_of(job)
+    except ModelFault as fault:
+        return _file_by_file(folder, pool, fault)
 
 
 def _start_fingerprint(model: FetchedModel, pool: Pool) -> Future[TensorFingerprint]:

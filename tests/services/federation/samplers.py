@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,14 @@ class Buckets:
     def verdict(self, task: int, hotkey: str) -> SignedVerdict:
         raw = self.of(hotkey).get(verdict_key(task, hotkey), MAX_VERDICT_BYTES)
         return open_verdict(raw, valid_signature=valid_signature)
+
+    def before(self, task: int) -> list[Verdict]:
+        found = []
+        for hotkey in sorted(path.name for path in self._folder.iterdir() if "@" not in path.name):
+            for earlier in range(1, task):
+                with suppress(BucketMissing, BucketUnavailable):
+                    found.append(self.verdict(earlier, hotkey).verdict)
+        return found
 
     def shown(self, task: int, hotkey: str) -> bool | None:
         try:
@@ -171,6 +180,7 @@ class Validator:
             world.buckets.shown,
             self.revealed,
             material=world.material,
+            verdicts_before=world.buckets.before,
         )
         self.context = replace(context, **self.changes)
         self.sampler = Sampler(self.context, problem=self._problem, published=self.published.append)
