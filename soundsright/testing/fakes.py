@@ -84,6 +84,9 @@ class InlinePool:
         future.set_result(instead(*args))
         return future
 
+    def stop(self) -> None:
+        """Do nothing: there are no workers."""
+
     def close(self) -> None:
         """Do nothing: there are no workers."""
 

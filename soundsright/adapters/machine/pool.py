@@ -8,7 +8,7 @@ The error of a job that gives no result depends on the cause, so that the fault 
   process, while all other workers wait. If it fails again, it is to blame: `WorkerDied` or `JobTimeout`.
 - The job was killed from outside (SIGKILL) in the second attempt too. The kernel does this when memory runs out.
   The job's memory is limited, so the machine has too little: `InfrastructureFault`.
-- No worker became ready, or the pool was closed: `InfrastructureFault`.
+- No worker became ready, or the pool was closed or stopped: `InfrastructureFault`.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class ProcessPool:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._turns = _ExclusiveTurns()
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = self._stopped = False
+        self._workers: set[_Worker] = set()
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(workers)]
         for thread in self._threads:
             thread.start()
@@ -115,18 +116,39 @@ class ProcessPool:
                 self._jobs.put(job)
         return job.result
 
+    def stop(self) -> None:
+        """End each worker at once. All jobs without a result fail with an `InfrastructureFault`."""
+        with self._lock:
+            self._stopped = True
+            self._end_jobs()
+            for worker in self._workers:
+                worker.kill()
+
     def close(self) -> None:
         """End each worker after its current job. Jobs that have not started fail with an `InfrastructureFault`."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                for _ in self._threads:
-                    self._jobs.put(None)
+            self._end_jobs()
         for thread in self._threads:
             thread.join()
 
+    def _end_jobs(self) -> None:
+        if not self._closed:
+            self._closed = True
+            for _ in self._threads:
+                self._jobs.put(None)
+
     def _new_worker(self) -> _Worker:
-        return _Worker(self._warm_up, self._memory_bytes, self._patience)
+        worker = _Worker(self._warm_up, self._memory_bytes, self._patience)
+        with self._lock:
+            self._workers.add(worker)
+            if self._stopped:
+                worker.kill()
+        return worker
+
+    def _end(self, worker: _Worker) -> None:
+        with self._lock:
+            self._workers.discard(worker)
+        worker.end()
 
     def _serve(self) -> None:
         """Run jobs in one worker, and replace the worker when it is lost."""
@@ -142,15 +164,17 @@ class ProcessPool:
                 with self._turns.beside_others():
                     outcome = worker.outcome(job)
             except _WorkerLost as lost:
-                worker.end()
+                self._end(worker)
                 worker = None
                 outcome = self._outcome_of_loss(job, lost)
             _settle(job.result, outcome)
         if worker is not None:
-            worker.end()
+            self._end(worker)
 
     def _outcome_of_loss(self, job: _Job, lost: _WorkerLost) -> JobOutcome:
         """The outcome of a job whose worker was lost: a fault, or the outcome of a second attempt."""
+        if self._stopped:
+            return "error", _pool_closed()
         if lost.cause in (_LossCause.NOT_READY, _LossCause.DEADLINE):
             return "error", _fault_of(job, lost)
         with self._turns.alone():
@@ -158,9 +182,9 @@ class ProcessPool:
             try:
                 return worker.outcome(job)
             except _WorkerLost as lost_again:
-                return "error", _fault_of(job, lost_again)
+                return "error", _pool_closed() if self._stopped else _fault_of(job, lost_again)
             finally:
-                worker.end()
+                self._end(worker)
 
 
 def _fault_of(job: _Job, lost: _WorkerLost) -> InfrastructureFault:
@@ -253,15 +277,19 @@ class _Worker:
             raise _WorkerLost(_LossCause.MEMORY, outcome[1])
         return outcome
 
+    def kill(self) -> None:
+        """Kill the process and its children. Any thread may call it, also while another waits for an outcome."""
+        if self._process is not None and self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def end(self) -> None:
         """End the process and its children."""
         if self._process is None:
             return
         self._connection.close()
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        self.kill()
+        self._process.wait()
         assert self._process.stdin is not None
         self._process.stdin.close()
 

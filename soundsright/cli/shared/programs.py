@@ -149,10 +149,27 @@ class Programs:
 
     def kill(self, name: str) -> None:
         """End a program at once, without a chance to clean up. `wait` no longer expects it to run."""
-        for each in [each for each in self._started if each.name == name]:
-            each.process.kill()
-            each.process.wait()
-            self._started.remove(each)
+        self.end(name, signal.SIGKILL, timeout_s=_STOP_S)
+
+    def end(self, name: str, number: signal.Signals, *, timeout_s: float) -> int:
+        """Send a signal to a program, and return its exit code. `wait` no longer expects it to run.
+
+        Raises:
+            InfrastructureFault: it does not end in time. It still runs.
+        """
+        each = next(each for each in reversed(self._started) if each.name == name)
+        each.process.send_signal(number)
+        return self.ended(name, timeout_s=timeout_s)
+
+    def ended(self, name: str, *, timeout_s: float) -> int:
+        """The exit code of a program that ends by itself. `wait` no longer expects it to run. Raises as `end`."""
+        each = next(each for each in reversed(self._started) if each.name == name)
+        try:
+            code = each.process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise InfrastructureFault(f"{name} did not end in {timeout_s:g} s", f"Read {each.log}.") from error
+        self._started.remove(each)
+        return code
 
     def output(self, name: str) -> str:
         """The output so far of the program that was started last under this name."""

@@ -20,6 +20,10 @@ class Pool(Protocol):
         """
         ...
 
+    def stop(self) -> None:
+        """End the workers at once. Jobs without a result fail with an `InfrastructureFault`. Then close it."""
+        ...
+
     def close(self) -> None: ...
 
 

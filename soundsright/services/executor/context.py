@@ -138,9 +138,10 @@ class ExecutorContext:
         return folder / "rounds" / round_id
 
     def cancel(self) -> None:
-        """Stop as soon as possible, and end the running image. Any thread may call it."""
+        """Stop as soon as possible, and end the running image and the pool's workers. Any thread may call it."""
         self.cancelled.set()
         self.sandbox.stop()
+        self.pool.stop()
 
     def raise_if_cancelled(self) -> None:
         """Do nothing while the executor may continue.

@@ -113,8 +113,6 @@ class ExecutorService:
         worker.start()
         while worker.is_alive() and not stop.wait(0.2):
             pass
-        if worker.is_alive():
-            _log.info("stopping; a set that is being drawn can take half a minute", extra={"action": "stopping"})
         self._context.cancel()
         worker.join()
 

@@ -124,9 +124,10 @@ class SamplerContext:
         return late_block(task, self.rules)
 
     def cancel(self) -> None:
-        """Stop as soon as possible, and end the running models. Any thread may call it."""
+        """Stop as soon as possible, and end the running models and the pool's workers. Any thread may call it."""
         self.cancelled.set()
         self.sandbox.stop()
+        self.pool.stop()
 
     def raise_if_cancelled(self) -> None:
         """Do nothing while the sampler may continue.

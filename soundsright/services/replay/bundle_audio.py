@@ -133,6 +133,9 @@ class StoredFiles:
             with suppress(UsageError):
                 self.kept.add_signs(signals, job.result())
 
+    def stop(self) -> None:
+        """Do nothing: whoever made the pool stops it."""
+
     def close(self) -> None:
         """Do nothing: whoever made the pool closes it."""
 

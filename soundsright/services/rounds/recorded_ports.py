@@ -185,6 +185,9 @@ class NoPool:
     def submit(self, function: Any, /, *args: Any, deadline_s: float | None = None) -> Future[Any]:
         _missing("a step that needs audio")
 
+    def stop(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 

@@ -157,6 +157,22 @@ def test_no_job_is_blamed_for_a_closed_pool(pool: ProcessPool) -> None:
         assert not isinstance(caught.value, WorkerDied)
 
 
+@pytest.mark.parametrize("begun", [True, False], ids=["while it runs", "before its worker is ready"])
+def test_a_stopped_pool_ends_its_jobs_at_once(begun: bool) -> None:
+    warm_up = None if begun else partial(time.sleep, 600)
+    pool = ProcessPool(1, warm_up=warm_up)
+    if begun:
+        assert pool.submit(operator.mul, 6, 7).result(timeout=60) == 42
+    jobs = [pool.submit(time.sleep, 600) for _ in range(2)]
+    pool.stop()
+    pool.stop()
+    for job in [*jobs, pool.submit(operator.mul, 6, 7)]:
+        with pytest.raises(InfrastructureFault, match="closed") as caught:
+            job.result(timeout=30)
+        assert not isinstance(caught.value, WorkerDied)
+    pool.close()
+
+
 def test_workers_end_when_their_parent_is_killed() -> None:
     code = """
 import os, time
