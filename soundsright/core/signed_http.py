@@ -20,4 +20,9 @@ def answer_text(nonce: int, sender: str, status: int, body: bytes) -> bytes:
     >>> answer_text(5, "5F", 200, b"")[:29]
     b'soundsright.answer/1\\n5\\n5F\\n200'
     """
-    return "\n".join((_SCHEMA, str(nonce), sender, str(status), hashlib.sha256(body).hexdigest())).encode()
+    return answer_text_of_digest(nonce, sender, status, hashlib.sha256(body).hexdigest())
+
+
+def answer_text_of_digest(nonce: int, sender: str, status: int, body_sha256: str) -> bytes:
+    """The same bytes, from the SHA-256 of the body in lower-case hex."""
+    return "\n".join((_SCHEMA, str(nonce), sender, str(status), body_sha256)).encode()

@@ -4,6 +4,7 @@ from .etags import TaggedBody, names_etag
 from .front import server_config, vouch
 from .health import EmptyView, Models, health_app
 from .limits import Limits
+from .readings import SharedReading
 from .requests import (
     Admit,
     HttpService,
@@ -19,6 +20,7 @@ from .requests import (
     signed_refusals,
 )
 from .state import Health, configure_logging
+from .trailers import trailing_response
 
 __all__ = [
     "Admit",
@@ -29,6 +31,7 @@ __all__ = [
     "Limits",
     "Models",
     "PortTaken",
+    "SharedReading",
     "TaggedBody",
     "Throttle",
     "answer_refusals",
@@ -45,5 +48,6 @@ __all__ = [
     "sign_answers",
     "signed_body",
     "signed_refusals",
+    "trailing_response",
     "vouch",
 ]

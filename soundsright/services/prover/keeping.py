@@ -1,0 +1,254 @@
+"""A model that is kept running: its slots, the queue before them, and restarts after a crash.
+
+Times are in seconds. Each slot is a thread with one running model. A model that fails is started again at once,
+then with growing pauses until it has enhanced a recording. A recording whose model crashed goes to the restarted
+model once more, because the model could have crashed before.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from soundsright.core.audio import Audio
+from soundsright.core.errors import (
+    InfrastructureFault,
+    ModelCrashed,
+    ModelFault,
+    RequestRefused,
+    UsageError,
+    printable,
+)
+from soundsright.core.ports import DegradedClip, Runner, RunningModel, SandboxLimits
+from soundsright.core.submission import FetchedModel
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+_CLIP_ID = "clip"
+_MAX_RETRY_AFTER_S = 60
+_LEARNING = 0.2
+"""The part of the last recording in the moving mean of times."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Enhanced:
+    """An enhanced recording, the time it waited for a slot, and the time that the model took."""
+
+    audio: Audio
+    queued_s: float
+    busy_s: float
+
+
+@dataclass(eq=False)
+class _Job:
+    audio: Audio
+    sender: str
+    asked_s: float
+    tries_left: int = 2
+    future: Future[Enhanced] = field(default_factory=Future)
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """The number of recordings that wait, and of one sender among them, and how long one of them waits at most."""
+
+    waiting: int = 16
+    per_sender: int = 8
+    longest_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if min(self.waiting, self.per_sender) < 1 or not 0 < self.longest_s < math.inf:
+            raise UsageError(f"{self} is no queue", "Let one recording or more wait for some seconds.")
+
+
+class KeptModel:
+    """A model in `slots` copies, and the queue of recordings before them. Any thread may use it."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        model: FetchedModel,
+        limits: SandboxLimits,
+        *,
+        slots: int,
+        queue: QueueLimits,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._runner, self._model, self._limits, self._queue_limits = runner, model, limits, queue
+        self._monotonic_s = monotonic_s
+        self._changed = threading.Condition()
+        self._waiting: deque[_Job] = deque()
+        self._senders: Counter[str] = Counter()
+        self._running: dict[int, RunningModel] = {}
+        self._problem: str | None = "The model has not started yet"
+        self._busy_mean_s = 1.0
+        self._is_closing = False
+        self._threads = [
+            threading.Thread(target=self._keep, args=(slot,), name=f"slot-{slot}", daemon=True)
+            for slot in range(slots)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End the models and the threads. Recordings that wait are refused."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        self._runner.stop()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        while self._waiting:
+            self._waiting.popleft().future.set_exception(_loading())
+
+    @property
+    def problem(self) -> str | None:
+        """A sentence while no copy of the model runs; None if one does."""
+        with self._changed:
+            return None if self._running else self._problem
+
+    def running(self) -> RunningModel:
+        """One of the running copies.
+
+        Raises:
+            RequestRefused: `loading`.
+        """
+        with self._changed:
+            for model in self._running.values():
+                return model
+        raise _loading()
+
+    def submit(self, audio: Audio, sender: str) -> Future[Enhanced]:
+        """The future of the enhanced recording.
+
+        Raises:
+            RequestRefused: `loading`, if no copy of the model runs; `busy`, if the queue is full.
+        """
+        job = _Job(audio, sender, self._monotonic_s())
+        with self._changed:
+            if not self._running or self._is_closing:
+                raise _loading()
+            is_full = len(self._waiting) >= self._queue_limits.waiting
+            if is_full or self._senders[sender] >= self._queue_limits.per_sender:
+                raise self._busy()
+            self._waiting.append(job)
+            self._senders[sender] += 1
+            self._changed.notify()
+        return job.future
+
+    def _busy(self) -> RequestRefused:
+        wait_s = self._busy_mean_s * (len(self._waiting) + 1) / len(self._threads)
+        retry_after_s = max(1, min(_MAX_RETRY_AFTER_S, math.ceil(wait_s)))
+        return RequestRefused("busy", "The queue is full; try again later", status=429, retry_after_s=retry_after_s)
+
+    def _keep(self, slot: int) -> None:
+        """Run the model in this slot until the end."""
+        pause_s, unfinished = 0.0, None
+        while not self._is_closing:
+            enhanced_some, unfinished = self._run_once(slot, unfinished)
+            pause_s = 0.0 if enhanced_some else min(2 * pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
+            if unfinished is not None and (pause_s > FIRST_PAUSE_S or self._is_closing):
+                unfinished.future.set_exception(_failed())
+                unfinished = None
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_closing, pause_s if unfinished is None else 0.0)
+        if unfinished is not None:
+            unfinished.future.set_exception(_loading())
+
+    def _run_once(self, slot: int, unfinished: _Job | None) -> tuple[bool, _Job | None]:
+        """Run the model once, until it fails. Returns whether it enhanced something, and the job that it left."""
+        serving = _Serving(self, unfinished)
+        try:
+            with self._runner.run(self._model, limits=self._limits) as running:
+                with self._changed:
+                    self._running[slot] = running
+                serving.serve(running)
+        except (ModelFault, InfrastructureFault) as fault:
+            self._note(f"The model stopped: {printable(str(fault))[:300]}")
+        except Exception:  # noqa: BLE001 - reported with its trace; the slot goes on
+            _log.exception("A slot failed", extra={"action": "prover_slot"})
+            self._note("The model's slot failed, for a reason that is in the log")
+        finally:
+            with self._changed:
+                self._running.pop(slot, None)
+        return serving.enhanced_some, serving.job
+
+    def _note(self, problem: str) -> None:
+        with self._changed:
+            self._problem = problem
+        if not self._is_closing:
+            _log.warning(problem, extra={"action": "prover_model"})
+
+    def next_job(self) -> _Job | None:
+        """The next recording, once there is one; None at the end. One that waited for too long is refused."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._is_closing)
+                if self._is_closing:
+                    return None
+                job = self._waiting.popleft()
+                self._senders[job.sender] -= 1
+                if not self._senders[job.sender]:
+                    del self._senders[job.sender]
+                if self._monotonic_s() - job.asked_s <= self._queue_limits.longest_s:
+                    return job
+                job.future.set_exception(self._busy())
+
+    def took(self, busy_s: float) -> None:
+        """Count the time of one recording."""
+        with self._changed:
+            self._busy_mean_s += _LEARNING * (busy_s - self._busy_mean_s)
+
+    def now_s(self) -> float:
+        return self._monotonic_s()
+
+
+class _Serving:
+    """One running model at work. `job` is the recording that it has not answered."""
+
+    def __init__(self, kept: KeptModel, job: _Job | None) -> None:
+        self._kept = kept
+        self.job = job
+        self.enhanced_some = False
+
+    def serve(self, model: RunningModel) -> None:
+        """Enhance recordings until the end, or until the model fails."""
+        while True:
+            self.job = job = self.job or self._kept.next_job()
+            if job is None:
+                return
+            job.tries_left -= 1
+            began_s = self._kept.now_s()
+            try:
+                (answer,) = model.enhance([DegradedClip(_CLIP_ID, job.audio)])
+            except Exception as fault:
+                if not (isinstance(fault, ModelCrashed) and job.tries_left):
+                    self.job = None
+                    job.future.set_exception(_failed())
+                raise
+            busy_s = max(0.0, self._kept.now_s() - began_s)
+            self.job, self.enhanced_some = None, True
+            self._kept.took(busy_s)
+            if answer.audio is None:
+                _log.warning("The model failed: %s", answer.failure, extra={"action": "prover_clip"})
+                job.future.set_exception(_failed())
+            else:
+                job.future.set_result(Enhanced(answer.audio, max(0.0, began_s - job.asked_s), busy_s))
+
+
+def _loading() -> RequestRefused:
+    return RequestRefused("loading", "The model is not running yet", status=503, retry_after_s=5)
+
+
+def _failed() -> RequestRefused:
+    return RequestRefused("model_failed", "The model did not enhance this recording", status=500)
