@@ -35,6 +35,7 @@ from soundsright.core.entry_rules import REFUSAL_REASONS  # noqa: E402
 from soundsright.core.executor_rules import executor_rules  # noqa: E402
 from soundsright.core.federation_rules import federation_rules  # noqa: E402
 from soundsright.core.profiles import Profile  # noqa: E402
+from soundsright.core.tiers_rules import TIER_RANGES, TIERS_KEYS, tiers_rules  # noqa: E402
 from soundsright.metrics import METRICS  # noqa: E402
 from tests.layers import picture  # noqa: E402
 
@@ -168,6 +169,25 @@ def federation_rules_text() -> str:
     return "\n".join(["| key | default |", "| --- | ---: |", *rows])
 
 
+def tiers_rules_text() -> str:
+    """Each rule of tiers, besides the table, with its value in every profile."""
+    profiles = [tiers_rules(profile) for profile in Profile]
+    rows = [f"| key | {' | '.join(rules.profile for rules in profiles)} |", "| --- |" + " ---: |" * len(profiles)]
+    for name in TIERS_KEYS:
+        if name != "profile":
+            rows.append(f"| `{name}` | {' | '.join(f'{getattr(rules, name):g}' for rules in profiles)} |")
+    return "\n".join(rows)
+
+
+def tiers_table_text() -> str:
+    """The table of the tiers."""
+    rows = [f"| tier | {' | '.join(f'`{name}`' for name in TIER_RANGES)} |"]
+    rows.append("| --- |" + " ---: |" * len(TIER_RANGES))
+    for tier in tiers_rules().table:
+        rows.append(f"| {tier.name} | {' | '.join(f'{getattr(tier, name):g}' for name in TIER_RANGES)} |")
+    return "\n".join(rows)
+
+
 def _escaped(text: str) -> str:
     """Text for a Markdown table or paragraph."""
     return str(text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
@@ -182,6 +202,8 @@ REGIONS: dict[str, Callable[[], str]] = {
     "settings-federation": lambda: settings_text(FederationSettings, shared=False, base=ValidatorSettings),
     "executor-rules": executor_rules_text,
     "federation-rules": federation_rules_text,
+    "tiers-rules": tiers_rules_text,
+    "tiers-table": tiers_table_text,
     "refusal-codes": refusals_text,
     "metrics": metrics_text,
     "definitions": definitions_text,

@@ -17,6 +17,7 @@ from soundsright.core.rulesets import DEFAULT_RULESET, Ruleset
 from soundsright.core.schedule import Schedule
 from soundsright.core.stopping import Stopping
 from soundsright.core.submission import CommitmentKind
+from soundsright.core.tiers_rules import TiersRules
 
 SPEECH_OF_ROUNDS = ("recordings", "espeak-ng", "flite", "openai")
 """The speech of a round's sets: recorded, or spoken for this round by a synthesiser."""
@@ -30,8 +31,9 @@ class CompetitionRules:
     are on the chain until they close. `entry_rules` and `fetch_limits` decide which entries are refused. If
     `exclude_near_copies` is True, an entry whose output is nearly an earlier entry's is refused, not only reported.
     `speech` is the speech of every round, such as `espeak-ng` or `recordings`; empty if each validator chooses.
-    `noise` is one of `NOISE_OF_ROUNDS`. `emission` are the shares of all systems. `executor` and `federation`
-    are None if the organiser has no rules for images, or for validators that take turns.
+    `noise` is one of `NOISE_OF_ROUNDS`. `emission` are the shares of all systems. `executor`, `federation`
+    and `tiers` are None if the organiser has no rules for images, for validators that take turns, or for served
+    models.
 
     Raises:
         UsageError: entries of a competition may stop early, but the ruleset has no test.
@@ -49,6 +51,7 @@ class CompetitionRules:
     emission: EmissionRules = DEFAULT_EMISSION
     executor: ExecutorRules | None = None
     federation: FederationRules | None = None
+    tiers: TiersRules | None = None
 
     def __post_init__(self) -> None:
         early = [c.id for c in self.competitions if c.stopping is Stopping.SEQUENTIAL]

@@ -38,7 +38,13 @@ from soundsright.core.submission import CommitmentKind
 from soundsright.core.tasks import AnyTask, task_by_name
 from soundsright.core.text_files import toml_table
 from soundsright.core.toml_location import TomlLocation, toml_text
-from soundsright.rules.systems import SYSTEM_TABLES, emission_of_table, executor_of_table, federation_of_table
+from soundsright.rules.systems import (
+    SYSTEM_TABLES,
+    emission_of_table,
+    executor_of_table,
+    federation_of_table,
+    tiers_of_table,
+)
 
 MAX_FILE_CHARS = 1_000_000
 _TABLES = ("ruleset", "schedule", "entries", "material", "competition")
@@ -94,6 +100,7 @@ def _systems(file: TomlLocation, table: Mapping[str, Any], competitions: Sequenc
         "emission": emission_of_table,
         "executor": executor_of_table,
         "federation": lambda location, value: federation_of_table(location, value, competitions),
+        "tiers": tiers_of_table,
     }
     return {name: read(file.under(name), table[name]) for name, read in readers.items() if name in table}
 

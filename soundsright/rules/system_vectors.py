@@ -21,6 +21,7 @@ from soundsright.ranking import (
 )
 from soundsright.rules.checks import Check
 from soundsright.rules.federation_vectors import FEDERATION_RULES
+from soundsright.rules.tiers_vectors import TIERS_RULES
 
 TOLERANCE = 1e-6
 
@@ -105,4 +106,5 @@ _RULES: Mapping[tuple[str, str, str], Callable[[Given], dict[str, Any]]] = {
     ("executor", "quality", "doc"): _quality,
     ("executor", "rank", "doc"): _rank,
     **FEDERATION_RULES,
+    **TIERS_RULES,
 }

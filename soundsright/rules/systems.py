@@ -16,9 +16,10 @@ from soundsright.core.errors import UsageError
 from soundsright.core.executor_rules import ExecutorRules, executor_rules
 from soundsright.core.federation_rules import FederationRules, federation_rules
 from soundsright.core.profiles import Profile
+from soundsright.core.tiers_rules import TIER_NAMES, TIER_RANGES, TIERS_KEYS, TiersRules, tiers_rules
 from soundsright.core.toml_location import TomlLocation, toml_text
 
-SYSTEM_TABLES = ("emission", "executor", "federation")
+SYSTEM_TABLES = ("emission", "executor", "federation", "tiers")
 """The tables of systems that an organiser's file can have. Each has canonical JSON and a digest of its own."""
 
 _EXECUTOR_KINDS: Mapping[str, str] = {item.name: str(item.type) for item in fields(ExecutorRules)}
@@ -65,6 +66,30 @@ def federation_of_table(
     return location.built(lambda: federation_rules(profile, **changes))
 
 
+def tiers_of_table(location: TomlLocation, value: object) -> TiersRules:
+    """The rules in the table `[tiers]`. A table in it, such as `[tiers.Gold]`, changes numbers of that tier.
+
+    Raises:
+        UsageError: an unknown key, tier or profile, or a value of the wrong type or outside its range.
+    """
+    table = location.table(value, {*TIERS_KEYS, *TIER_NAMES})
+    scalars = {key: given for key, given in table.items() if key not in TIER_NAMES}
+    profile, changes = _profile_and_changes(location, scalars, TIERS_KEYS)
+    tiers = {
+        name: _numbers_of_tier(location.under(name), given) for name, given in table.items() if name in TIER_NAMES
+    }
+    return location.built(lambda: tiers_rules(profile, **changes, table=tiers))
+
+
+def _numbers_of_tier(location: TomlLocation, value: object) -> dict[str, float]:
+    table = location.table(value, set(TIER_RANGES))
+    counts = ("requests", "min_successes")
+    return {
+        key: location.under(key).whole_number(given) if key in counts else location.under(key).number(given)
+        for key, given in table.items()
+    }
+
+
 def _profile_and_changes(
     location: TomlLocation, value: object, kinds: Mapping[str, str]
 ) -> tuple[Profile, dict[str, Any]]:
@@ -85,7 +110,10 @@ def _profile_and_changes(
     return Profile(str(name)), changes
 
 
-def system_rules(rules: CompetitionRules, table: str) -> EmissionRules | ExecutorRules | FederationRules:
+SystemRules = EmissionRules | ExecutorRules | FederationRules | TiersRules
+
+
+def system_rules(rules: CompetitionRules, table: str) -> SystemRules:
     """The rules of one of `SYSTEM_TABLES`.
 
     Raises:
@@ -93,7 +121,8 @@ def system_rules(rules: CompetitionRules, table: str) -> EmissionRules | Executo
     """
     if table == "emission":
         return rules.emission
-    found = {"executor": rules.executor, "federation": rules.federation}.get(table)
+    systems = {"executor": rules.executor, "federation": rules.federation, "tiers": rules.tiers}
+    found = systems.get(table)
     if found is not None:
         return found
     raise UsageError(f"These rules have no table [{table}]", f"Add [{table}] to the organiser's file.")
@@ -111,15 +140,27 @@ def systems_text(rules: CompetitionRules) -> str:
             f"  If a system's payees cannot be read, its last ones count for {emission.stale_blocks} blocks."
             " Then its share burns."
         )
-    for title, system in (("Executor", rules.executor), ("Federation", rules.federation)):
+    systems = (("Executor", rules.executor), ("Federation", rules.federation), ("Tiers", rules.tiers))
+    for title, system in systems:
         if system is not None:
             lines += ["", f"{title}, profile {system.profile}  {system.digest}"]
             lines += [
                 f"  {item.name:<18}{_shown(getattr(system, item.name))}"
                 for item in fields(system)
-                if item.name != "profile"
+                if item.name not in ("profile", "table")
             ]
+    if rules.tiers is not None:
+        lines += ["", *_table_lines(rules.tiers)]
     return "\n".join(lines)
+
+
+def _table_lines(rules: TiersRules) -> list[str]:
+    """The table of the tiers, a line for each."""
+    columns = tuple(TIER_RANGES)
+    lines = [f"  {'tier':<14}" + "".join(f"{name:>15}" for name in columns)]
+    for tier in rules.table:
+        lines.append(f"  {tier.name:<14}" + "".join(f"{_shown(getattr(tier, name)):>15}" for name in columns))
+    return lines
 
 
 def _shown(value: float | tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from soundsright.core.rulesets import SOUNDSRIGHT_V5
 from soundsright.rules.vectors import check_vectors
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "systems.json"
-BUILT = ("emission", "executor", "federation")
+BUILT = ("emission", "executor", "federation", "tiers")
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,16 @@ def test_shares_are_read_and_have_a_digest_that_does_not_depend_on_their_order()
         ("[emission]\n", r"emission: no system has a share"),
         ("[emission]\ncompetitions = 1.0\nstale_blocks = 0\n", r"stale_blocks is 0"),
         ("[emissions]\ncompetitions = 1.0\n", r"unknown key 'emissions'"),
-        ("[tiers]\nprofile = 'doc'\n", r"unknown key 'tiers'"),
+        ("[tiers]\nprofile = 'other'\n", r"tiers.profile: 'other' is not a choice"),
+        ("[tiers]\nsample = 3\n", r"unknown key 'sample'. Did you mean 'sample_size'"),
+        ("[tiers]\nsample_size = 2.5\n", r"tiers.sample_size: 2.5 is not a whole number"),
+        ("[tiers]\nalpha = 2\n", r"tiers: alpha is 2.0"),
+        ("[tiers.Iron]\nrate = 0.5\n", r"tiers: unknown key 'Iron'"),
+        ("[tiers]\nGold = 3\n", r"tiers.Gold: 3 is not a table"),
+        ("[tiers.Gold]\nrates = 0.5\n", r"tiers.Gold: unknown key 'rates'. Did you mean 'rate'"),
+        ("[tiers.Gold]\nrate = 0.9\n", r"tiers: Platinum has the rate 0.76, below 0.9 of Gold"),
+        ("[tiers.Gold]\nrequests = 1e3\n", r"tiers.Gold.requests: 1000.0 is not a whole number"),
+        ("[tiers.Gold]\nrate = nan\n", r"tiers.Gold.rate: nan is not a finite number"),
         ("[federation]\nprofile = 'other'\n", r"federation.profile: 'other' is not a choice"),
         ("[federation]\ninterval = 100\n", r"unknown key 'interval'. Did you mean 'interval_blocks'"),
         ("[federation]\ninterval_blocks = 0\n", r"federation: interval_blocks is 0"),
@@ -175,11 +184,14 @@ def test_rules_show_has_the_tables_and_their_digests(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_text(
         "[emission]\ncompetitions = 0.5\nexecutor = 0.2\n[executor]\ncarry_over = 7\n[federation]\nclips = 6\n"
+        + "[tiers]\nsample_size = 9\n[tiers.Gold]\nrate = 0.75\n"
         + WITHOUT
     )
     rules = organiser_of_toml(path.read_text(), source="rules.toml", now_s=time.time())
     assert rules.executor is not None
     assert rules.federation is not None
+    assert rules.tiers is not None
+    assert (rules.tiers.sample_size, rules.tiers.tier("Gold").rate) == (9, 0.75)
     shown = CliRunner().invoke(cli, ["rules", "show", str(path)])
     assert shown.exit_code == 0
     assert systems_text(rules) in shown.output
@@ -189,19 +201,23 @@ def test_rules_show_has_the_tables_and_their_digests(tmp_path: Path) -> None:
         "carry_over        7",
         "30.00%",
         "clips             6",
+        rules.tiers.digest,
+        "sample_size       9",
+        "  Gold                     0.75           5000          0.666",
     ):
         assert text in shown.output
     tables = {
         "emission": rules.emission.canonical_json,
         "executor": rules.executor.canonical_json,
         "federation": rules.federation.canonical_json,
+        "tiers": rules.tiers.canonical_json,
     }
     for table, canonical in tables.items():
         as_json = CliRunner().invoke(cli, ["rules", "show", str(path), "--json", "--table", table])
         assert as_json.output == f"{canonical}\n"
 
 
-@pytest.mark.parametrize("table", ["executor", "federation"])
+@pytest.mark.parametrize("table", ["executor", "federation", "tiers"])
 def test_rules_without_a_table_have_none_to_print(table: str) -> None:
     result = CliRunner().invoke(cli, ["rules", "show", "--json", "--table", table])
     assert isinstance(result.exception, UsageError)

@@ -29,7 +29,7 @@ def command() -> None:
 @option("--begun", is_flag=True, help="Accept a first day in the past: the competition has started.")
 @option(
     "--table",
-    type=click.Choice(("ruleset", "emission", "executor", "federation")),
+    type=click.Choice(("ruleset", "emission", "executor", "federation", "tiers")),
     default="ruleset",
     help="The table of the organiser's file that --json prints.",
 )
@@ -42,7 +42,8 @@ def show(rules: str, as_json: bool, begun: bool, table: str) -> None:
     soundsright rules show competition.toml --json --table emission
 
     RULES is soundsright-v5 (the default), soundsright-v4, -v3 or -v2, or an organiser's TOML file. A file is
-    checked too. Its tables [emission], [executor] and [federation] have digests of their own.
+    checked too. Its tables [emission], [executor], [federation] and [tiers] have digests of their
+    own.
     """
     from soundsright.library import organiser_of
     from soundsright.rules import competitions_text, entries_text, explained, system_rules, systems_text
