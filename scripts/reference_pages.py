@@ -36,6 +36,7 @@ from soundsright.core.executor_rules import executor_rules  # noqa: E402
 from soundsright.core.federation_rules import federation_rules  # noqa: E402
 from soundsright.core.profiles import Profile  # noqa: E402
 from soundsright.core.tiers_rules import TIER_RANGES, TIERS_KEYS, tiers_rules  # noqa: E402
+from soundsright.core.toml_location import toml_text  # noqa: E402
 from soundsright.metrics import METRICS  # noqa: E402
 from tests.layers import picture  # noqa: E402
 
@@ -165,7 +166,9 @@ def executor_rules_text() -> str:
 def federation_rules_text() -> str:
     """Each rule of a federation with its default."""
     values = asdict(federation_rules())
-    rows = [f"| `{name}` | {value:g} |" for name, value in values.items() if isinstance(value, int | float)]
+    numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    texts = {name: toml_text(value) if isinstance(value, bool) else f"{value:g}" for name, value in numbers.items()}
+    rows = [f"| `{name}` | {text} |" for name, text in texts.items()]
     return "\n".join(["| key | default |", "| --- | ---: |", *rows])
 
 

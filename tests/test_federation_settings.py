@@ -12,6 +12,7 @@ from soundsright.adapters.peers.keys import Hotkey
 from soundsright.cli.shared.opening import account_with_log
 from soundsright.cli.shared.settings_options import secrets_of
 from soundsright.config import (
+    PAY_ON_PUBLIC,
     RULES_OF_SETTINGS,
     FederationSettings,
     ValidatorSettings,
@@ -68,7 +69,7 @@ def test_the_sample_has_every_setting_and_shows_the_defaults() -> None:
     names = {name.lower() for name in read_env_file(SAMPLE)}
     own = set(FederationSettings.model_fields) - set(ValidatorSettings.model_fields)
     assert own - set(RULES_OF_SETTINGS) <= names <= set(FederationSettings.model_fields)
-    assert all(f"# {name.upper()}=" in SAMPLE.read_text() for name in RULES_OF_SETTINGS)
+    assert all(f"# {name.upper()}=" in SAMPLE.read_text() for name in RULES_OF_SETTINGS if name != PAY_ON_PUBLIC)
     from_sample = read_settings(FederationSettings, environment={}, env_file=SAMPLE)
     differing = {name for name in names if getattr(from_sample, name) != getattr(FederationSettings(), name)}
     assert differing == {"wallet", "hotkey"}

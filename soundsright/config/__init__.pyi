@@ -2,7 +2,7 @@ from .aliases import ALIASES, flag_aliases, parameter
 from .env_file import misspelt_names, read_env_file
 from .executor import ExecutorSettings
 from .executor_services import ExecutorServices
-from .federation import RULES_OF_SETTINGS, UNUSED_SETTINGS, FederationSettings
+from .federation import PAY_ON_PUBLIC, RULES_OF_SETTINGS, UNUSED_SETTINGS, FederationSettings
 from .federation_values import PeerValidator
 from .reading import read_settings
 from .redis_server import RedisServer
@@ -11,6 +11,7 @@ from .schema import LOG_LEVELS, PUBLIC_ENDPOINT, MinerSettings, Settings, Valida
 __all__ = [
     "ALIASES",
     "LOG_LEVELS",
+    "PAY_ON_PUBLIC",
     "PUBLIC_ENDPOINT",
     "RULES_OF_SETTINGS",
     "UNUSED_SETTINGS",

@@ -18,6 +18,7 @@ from soundsright.config.schema import OptionalSecret, ValidatorSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PAY_ON_PUBLIC = "soundsright_pay_on_public_corpus"
 RULES_OF_SETTINGS: Mapping[str, str] = {
     "epoch_len": "epoch_blocks",
     "sampling_rotation_interval": "interval_blocks",
@@ -29,6 +30,7 @@ RULES_OF_SETTINGS: Mapping[str, str] = {
     "scorer_min_validators": "min_validators",
     "dominance_threshold": "dominance",
     "allowlist_refresh_blocks": "refresh_blocks",
+    PAY_ON_PUBLIC: "pay_on_public",
 }
 """The key of [federation] behind each setting on which all validators must agree."""
 UNUSED_SETTINGS = ("gemini_api_key", "chutes_api_key")

@@ -32,7 +32,8 @@ class FederationRules:
     `min_validators` of the active validators, each of which judged it in the part `completeness` of its own tasks.
     `dominance` is the lead in the pass rate that the profiles `doc` and `code` ask for. If they cannot read more
     than the part `unreadable` of the buckets, the last winner stays. Each task has `clips` clips of each
-    competition in `competitions`. The allowlist is read again after `refresh_blocks`.
+    competition in `competitions`. With `pay_on_public`, recordings that anybody may have heard pay too. The
+    allowlist is read again after `refresh_blocks`.
 
     Raises:
         UsageError: a value is outside its range, a competition is named twice or has no name of a competition, or
@@ -54,16 +55,19 @@ class FederationRules:
     dominance: float = 0.05
     unreadable: float = 0.2
     clips: int = 8
+    pay_on_public: bool = False
     refresh_blocks: int = 300
     competitions: tuple[str, ...] = ("DENOISING_16000HZ", "DEREVERBERATION_16000HZ")
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            if item.name in ("profile", "competitions"):
+            if item.name in ("profile", "competitions", "pay_on_public"):
                 continue
             value, (low, high) = getattr(self, item.name), _RANGES[item.name]
             if not (math.isfinite(value) and low <= value <= high):
                 raise UsageError(f"{item.name} is {value!r}", f"Write a number from {low:g} to {high:g}.")
+        if type(self.pay_on_public) is not bool:
+            raise UsageError(f"pay_on_public is {self.pay_on_public!r}", "Write true or false.")
         # The task of the block where the lookback begins counts too.
         if self.lookback_blocks // self.interval_blocks >= MAX_VIEW_TASKS:
             raise UsageError(

@@ -105,6 +105,10 @@ def _profile_and_changes(
         at = location.under(key)
         if kinds[key].startswith("tuple"):
             changes[key] = at.names(given)
+        elif kinds[key] == "bool":
+            if not isinstance(given, bool):
+                raise at.error(f"{toml_text(given)} is neither true nor false", "Write true or false.")
+            changes[key] = given
         else:
             changes[key] = at.whole_number(given) if kinds[key] == "int" else at.number(given)
     return Profile(str(name)), changes
@@ -166,4 +170,6 @@ def _table_lines(rules: TiersRules) -> list[str]:
 def _shown(value: float | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         return ", ".join(value)
+    if isinstance(value, bool):
+        return toml_text(value)
     return str(value) if isinstance(value, int) else f"{value:g}"

@@ -157,9 +157,21 @@ def test_the_federation_judges_the_competitions_of_the_file_unless_it_names_some
         "dominance": 0.05,
         "unreadable": 0.2,
         "clips": 8,
+        "pay_on_public": False,
         "refresh_blocks": 300,
         "competitions": (),
     }
+
+
+def test_whether_public_recordings_pay_is_a_rule_of_all() -> None:
+    paying = read("[federation]\npay_on_public = true\n").federation
+    default = read("[federation]\n").federation
+    assert paying is not None
+    assert default is not None
+    assert (paying.pay_on_public, default.pay_on_public) == (True, False)
+    assert paying.digest != default.digest
+    with pytest.raises(UsageError, match=r"pay_on_public.*1 is neither true nor false"):
+        read("[federation]\npay_on_public = 1\n")
 
 
 def test_a_verdicts_rules_change_with_the_federation_the_ruleset_and_the_metrics() -> None:

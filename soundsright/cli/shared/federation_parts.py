@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from soundsright.config import RULES_OF_SETTINGS, UNUSED_SETTINGS, FederationSettings
+from soundsright.config import PAY_ON_PUBLIC, RULES_OF_SETTINGS, UNUSED_SETTINGS, FederationSettings
+from soundsright.core.emission import COMPETITIONS
 from soundsright.core.errors import UsageError
 from soundsright.core.federation import PeerPlace
 from soundsright.core.federation_rules import FederationRules, federation_rules
+from soundsright.core.toml_location import toml_text
 
 if TYPE_CHECKING:
     from soundsright.adapters.buckets import BucketPlace
@@ -53,24 +55,32 @@ class AgreedRules:
 def agreed_rules(settings: FederationSettings) -> AgreedRules:
     """The rules in the organiser's file. Without a table [federation], the settings change the default ones.
 
+    If rounds have a share too, SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS is theirs, and does not change the federation.
+
     Raises:
         UsageError: the file cannot be used, or a setting contradicts it.
     """
     from soundsright.library import organiser_of
 
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
+    beside_rounds = COMPETITIONS in organiser.emission.paying
     if organiser.federation is None:
         names = tuple(each.id for each in organiser.competitions)
-        agreed = AgreedRules(organiser, federation_rules(competitions=names, **settings.given_rules))
+        given = settings.given_rules
+        if beside_rounds:
+            given.pop(RULES_OF_SETTINGS[PAY_ON_PUBLIC], None)
+        agreed = AgreedRules(organiser, federation_rules(competitions=names, **given))
     else:
-        check_settings(settings, organiser.federation)
+        check_settings(settings, organiser.federation, beside_rounds=beside_rounds)
         agreed = AgreedRules(organiser, organiser.federation)
     agreed.digest  # noqa: B018 - it checks that the organiser has the competitions
     say_unused(settings)
+    if beside_rounds and settings.soundsright_pay_on_public_corpus != agreed.rules.pay_on_public:
+        _say_for_rounds(PAY_ON_PUBLIC.upper(), toml_text(agreed.rules.pay_on_public))
     return agreed
 
 
-def check_settings(settings: FederationSettings, rules: FederationRules) -> None:
+def check_settings(settings: FederationSettings, rules: FederationRules, *, beside_rounds: bool = False) -> None:
     """Check that no setting contradicts the organiser's file.
 
     Raises:
@@ -78,9 +88,12 @@ def check_settings(settings: FederationSettings, rules: FederationRules) -> None
     """
     for name, key in RULES_OF_SETTINGS.items():
         own, agreed = getattr(settings, name), getattr(rules, key)
+        if beside_rounds and name == PAY_ON_PUBLIC:
+            continue
         if name in settings.model_fields_set and own != agreed:
             raise UsageError(
-                f"{name.upper()} is {own}, and {key} in [federation] of {settings.soundsright_ruleset} is {agreed}",
+                f"{name.upper()} is {toml_text(own)}, and {key} in [federation] of"
+                f" {settings.soundsright_ruleset} is {toml_text(agreed)}",
                 f"Clear {name.upper()}: all validators need the organiser's value.",
             )
 
@@ -90,6 +103,11 @@ def say_unused(settings: FederationSettings) -> None:
     for name in UNUSED_SETTINGS:
         if getattr(settings, name) is not None:
             _say_unused(name.upper())
+
+
+@cache
+def _say_for_rounds(name: str, agreed: str) -> None:
+    _log.warning("%s counts for rounds only: pay_on_public of [federation] is %s", name, agreed)
 
 
 @cache

@@ -111,7 +111,6 @@ def opened_reader(settings: FederationSettings, agreed: AgreedRules) -> Iterator
             SystemClock(),
             folder,
             valid_signature,
-            pays_on_public=True,
             at_once=settings.aggregation_read_concurrency,
         )
         yield Reader(context, FederationMemory(context))

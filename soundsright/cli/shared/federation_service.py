@@ -100,7 +100,6 @@ def weights_context(
         settings.folder,
         valid_signature,
         floors=floors(sorted(metrics)),
-        pays_on_public=settings.soundsright_pay_on_public_corpus,
         at_once=settings.aggregation_read_concurrency,
     )
 
@@ -259,4 +258,4 @@ def warn_of_public(settings: FederationSettings, agreed: AgreedRules, chain: Liv
     now_s = chain.timestamp_s(chain.finalized().number)
     schedule = schedule_of(settings, agreed.organiser)
     material = material_of_round(sampler_material(settings, agreed), schedule, now_s)
-    warn_of_public_recordings(material, agreed.competitions, pays=settings.soundsright_pay_on_public_corpus)
+    warn_of_public_recordings(material, agreed.competitions, pays=agreed.rules.pay_on_public)

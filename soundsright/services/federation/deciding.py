@@ -161,7 +161,7 @@ class Deciding:
             context.rules,
             context.organiser.ruleset,
             context.organiser.competitions,
-            [payable(each, self._memory.corpora, pays_on_public=context.pays_on_public) for each in verdicts],
+            [payable(each, self._memory.corpora, pays_on_public=context.rules.pay_on_public) for each in verdicts],
             incumbents,
             epoch_block=epoch,
             floors=context.floors,

@@ -37,7 +37,7 @@ class WeightsContext:
     """The rules and the ports of a federation's weights.
 
     `own` is this validator's bucket, `source` the owner's, and `buckets` are those of all validators by hotkey.
-    `floors` are the scores of a failed clip by metric. With `pays_on_public`, public recordings count too.
+    `floors` are the scores of a failed clip by metric.
     Without `account`, no view is signed: a dry run decides by the others' views.
     """
 
@@ -53,7 +53,6 @@ class WeightsContext:
     folder: Path
     valid_signature: ValidSignature
     floors: Mapping[str, float] = field(default_factory=dict)
-    pays_on_public: bool = False
     at_once: int = AT_ONCE
 
     @property

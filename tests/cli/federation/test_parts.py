@@ -20,6 +20,10 @@ RULES = """\
 [ruleset]
 base = "soundsright-v5"
 
+[emission]
+competitions = 0.0
+federation = 1.0
+
 [federation]
 interval_blocks = 50
 dominance = 0.1
@@ -61,7 +65,7 @@ def test_a_setting_that_contradicts_the_file_is_named_with_what_it_contradicts(r
     defaults = FederationRules(interval_blocks=50, dominance=0.1)
     for name, key in RULES_OF_SETTINGS.items():
         value = getattr(defaults, key)
-        other = value / 2 if isinstance(value, float) else value + 2
+        other = "true" if value is False else value / 2 if isinstance(value, float) else value + 2
         with pytest.raises(UsageError) as caught:
             agreed_rules(read(SOUNDSRIGHT_RULESET=rules, **{name.upper(): str(other)}))
         assert f"{name.upper()} is {other}, and {key} in [federation] of {rules} is " in str(caught.value)
@@ -70,6 +74,21 @@ def test_a_setting_that_contradicts_the_file_is_named_with_what_it_contradicts(r
 def test_without_a_table_the_settings_change_the_default_rules() -> None:
     assert agreed_rules(read()).rules.window_tasks == FederationRules().window_tasks
     assert agreed_rules(read(SCORER_TASK_WINDOW="20")).rules.window_tasks == 20
+
+
+def test_beside_rounds_the_variable_for_public_recordings_is_that_of_the_rounds(
+    rules: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Path(rules)
+    path.write_text(RULES.replace("0.0\nfederation = 1.0", "0.5\nfederation = 0.5"))
+    federation_parts._say_for_rounds.cache_clear()
+    with caplog.at_level(logging.WARNING, logger="soundsright"):
+        for settings in (
+            read(SOUNDSRIGHT_RULESET=rules, SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS="true"),
+            read(SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS="true"),
+        ):
+            assert not agreed_rules(settings).rules.pay_on_public
+    assert "SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS counts for rounds only" in caplog.text
 
 
 def test_settings_without_a_use_are_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -211,16 +211,15 @@ def test_the_incumbent_defends_in_the_next_epoch(voters: Voters) -> None:
     assert list(voters.payees().values()) == [ALL] * 3
 
 
-@pytest.mark.parametrize(("allowing", "paid"), [(1, {}), (2, ALL)])
-def test_recordings_that_anybody_may_have_heard_pay_nobody_unless_a_majority_allows_it(
-    tmp_path: Path, allowing: int, paid: dict[str, float]
+@pytest.mark.parametrize(("allowed", "paid"), [(False, {}), (True, ALL)])
+def test_recordings_that_anybody_may_have_heard_pay_only_if_the_rules_of_all_say_so(
+    tmp_path: Path, allowed: bool, paid: dict[str, float]
 ) -> None:
-    voters = Voters(tmp_path, public=NAMES)
+    voters = Voters(tmp_path, replace(small_rules(), pay_on_public=allowed), public=NAMES)
     voters.publish_list()
     voters.advance_to(FIRST)
     voters.produce(TASKS)
-    voters.start(*voters.addresses[allowing:])
-    voters.start(*voters.addresses[:allowing], pays_on_public=True)
+    voters.start()
     decide(voters)
     assert list(voters.payees().values()) == [paid] * 3
 

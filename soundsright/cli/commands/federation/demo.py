@@ -61,6 +61,7 @@ refresh_blocks = {_INTERVAL_BLOCKS}
 settle_margin = 0
 min_validators = 0.4
 clips = 4
+pay_on_public = true
 competitions = ["{_COMPETITION}"]
 
 [[competition]]
@@ -177,7 +178,6 @@ class _Demo:
             SOUNDSRIGHT_SANDBOX="process",
             SOUNDSRIGHT_TRUST="true",
             SOUNDSRIGHT_SPEECH="recordings",
-            SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS="true",
             SAMPLER_POLL_INTERVAL="1",
         )
         click.echo("The demo pays on the shipped recordings, which a model could contain. Do not do so for money.")
