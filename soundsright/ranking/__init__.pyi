@@ -97,10 +97,19 @@ from .settlement import (
     Undecided,
     UndecidedReason,
     Unusable,
+    has_majority,
     majority,
     settle,
 )
-from .statements import NO_WINNER, EpochStatement, attested_views, stated_winners
+from .statements import (
+    EPOCHS_BACK,
+    NO_WINNER,
+    EpochStatement,
+    StatedEpoch,
+    attested_views,
+    standing_winners,
+    stated_winners,
+)
 from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
 from .task_leads import AspectTest
 from .tiers import (
@@ -138,6 +147,7 @@ from .verification import (
 from .weights import weights_of
 
 __all__ = [
+    "EPOCHS_BACK",
     "MAX_AGREEMENT_DB",
     "MOST_CLIPS",
     "NO_WINNER",
@@ -188,6 +198,7 @@ __all__ = [
     "SetApart",
     "Settled",
     "Speech",
+    "StatedEpoch",
     "StudyDesign",
     "StudyTest",
     "TierMove",
@@ -236,6 +247,7 @@ __all__ = [
     "fitted_components",
     "flags",
     "gain_db",
+    "has_majority",
     "holm",
     "image_metrics",
     "is_repeatable",
@@ -279,6 +291,7 @@ __all__ = [
     "speed_bonus",
     "standard_error",
     "standing_apart",
+    "standing_winners",
     "stated_winners",
     "study_power",
     "takes_place",

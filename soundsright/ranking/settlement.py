@@ -15,7 +15,7 @@ nobody could stop all others for good.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -89,6 +89,17 @@ def majority(count: int) -> int:
     (3, 3)
     """
     return count // 2 + 1
+
+
+def has_majority(validators: Collection[str], voters: Iterable[str]) -> bool:
+    """Whether a strict majority of all validators is among the voters.
+
+    A window decides nothing before that many have a verdict in it, or the first verdicts would crown anybody.
+
+    >>> has_majority("abc", "aab"), has_majority("abc", "aax")
+    (True, False)
+    """
+    return len(set(validators) & set(voters)) >= majority(len(validators))
 
 
 def settle(

@@ -12,13 +12,15 @@ the others would wait for it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from soundsright.ranking.settlement import majority
 
 NO_WINNER = ""
 """The winner of a competition whose share burns."""
+EPOCHS_BACK = 4
+"""Without a majority for a winner, so many epochs before are looked through for the last one."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,39 @@ def stated_winners(
             if votes >= majority(len(validators)):
                 winners[competition] = hotkey
     return winners
+
+
+@dataclass(frozen=True)
+class StatedEpoch:
+    """The statements of an epoch, and the validators that were on the list in it."""
+
+    validators: Collection[str]
+    statements: Sequence[EpochStatement]
+
+
+def standing_winners(
+    epochs: Iterable[StatedEpoch | Mapping[str, str]], competitions: Collection[str]
+) -> dict[str, str] | None:
+    """The winners that stand after some epochs, newest first: the last ones that a majority has named.
+
+    In place of an epoch's statements, the winners that stood in it can be given, if they are known. Then no older
+    epoch is needed. Give at most `EPOCHS_BACK` epochs before the newest.
+
+    The result is None if the last winners are not known: most validators name one, and no majority the same. Once
+    there is a winner, every honest validator names one, so if few do, there has been none yet.
+
+    >>> named = [EpochStatement("", winners={"a": winner}) for winner in "xxy"]
+    >>> standing_winners([StatedEpoch("123", named[1:]), StatedEpoch("123", named)], "a")
+    {'a': 'x'}
+    """
+    found: dict[str, str] = {}
+    have_named = False
+    for epoch in epochs:
+        if not isinstance(epoch, StatedEpoch):
+            return {**epoch, **found}
+        found = {**stated_winners(epoch.validators, epoch.statements, competitions), **found}
+        if found.keys() >= set(competitions):
+            return found
+        naming = sum(bool(statement.winners) for statement in epoch.statements)
+        have_named = have_named or naming >= majority(len(epoch.statements))
+    return None if have_named else found

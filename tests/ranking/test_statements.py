@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from soundsright.ranking import NO_WINNER, EpochStatement, attested_views, stated_winners
+from soundsright.ranking import (
+    NO_WINNER,
+    EpochStatement,
+    StatedEpoch,
+    attested_views,
+    has_majority,
+    standing_winners,
+    stated_winners,
+)
 
 FIVE = ("a", "b", "c", "d", "e")
 
@@ -43,3 +51,28 @@ def test_a_majority_for_nobody_is_a_winner_of_its_own() -> None:
 def test_competitions_have_separate_majorities() -> None:
     statements = [EpochStatement("", winners={"X": "m", "Y": y}) for y in ("m", "n", "o")]
     assert stated_winners(FIVE, statements, ["X", "Y"]) == {"X": "m"}
+
+
+def _epoch(*winners: str | None) -> StatedEpoch:
+    return StatedEpoch(FIVE, [_named(winner) for winner in winners])
+
+
+def test_without_a_majority_the_last_winner_stands() -> None:
+    torn, sure = _epoch("m", "m", "n", "n"), _epoch("m", "m", "m")
+    assert standing_winners([torn, torn, sure], ["X"]) == {"X": "m"}
+    assert standing_winners([torn, {"X": "n"}, sure], ["X"]) == {"X": "n"}
+    assert standing_winners([sure, {"X": "n"}], ["X"]) == {"X": "m"}
+
+
+def test_a_winner_that_is_not_known_any_more_is_not_nobody() -> None:
+    assert standing_winners([_epoch("m", "m", "n", "n")] * 5, ["X"]) is None
+
+
+def test_at_the_start_nobody_stands_whatever_a_liar_names() -> None:
+    assert standing_winners([_epoch("liar", None, None, None, None)] * 5, ["X"]) == {}
+    assert standing_winners([], ["X"]) == {}
+
+
+def test_the_verdicts_of_a_majority_of_all_validators_decide() -> None:
+    assert has_majority(FIVE, ["a", "b", "e", "e"])
+    assert not has_majority(FIVE, ["a", "b", "b", "z"])

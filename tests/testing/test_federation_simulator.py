@@ -30,8 +30,15 @@ def test_honest_validators_pay_the_same_under_every_fault() -> None:
         assert 0.05 < result.unread / result.reads < 0.2
         assert result.checks > 100 * 100
         assert not any(epoch.is_apart for epoch in result.epochs)
+        assert not any(epoch.misled for epoch in result.epochs), "one liar of five or more crowned somebody"
     assert sum(result.changes for result in results) > 3
     assert sum(result.disagreements for result in results) == 0
+
+
+def test_a_majority_that_lies_for_a_miner_is_counted() -> None:
+    result = simulate_federation(0, epochs=40, unreachable=0.0, faults=False, colluders=6)
+    assert result.validators == 9
+    assert sum(bool(epoch.favoured) for epoch in result.epochs) > 5
 
 
 def test_all_decide_the_same_each_time_if_nothing_fails() -> None:

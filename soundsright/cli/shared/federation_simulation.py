@@ -80,3 +80,8 @@ def _print_totals(results: Sequence[SimulatedFederation]) -> None:
         f"Epochs with disagreements between honest validators: {sum(epoch.disagrees for epoch in epochs)} of"
         f" {len(epochs)}. Some did not decide in {some} epochs, and nobody decided in {none}."
     )
+    misled, favoured = sum(bool(e.misled) for e in epochs), sum(bool(e.favoured) for e in epochs)
+    click.echo(
+        f"Epochs that pay a winner whom nobody would pay if all scores were honest: {misled} of {len(epochs)}, and"
+        f" in {favoured} of them a verdict has lied for the winner."
+    )

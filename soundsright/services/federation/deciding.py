@@ -21,6 +21,7 @@ from soundsright.ranking import (
     UndecidedReason,
     Unusable,
     federation_decisions,
+    has_majority,
     keeps_last_winner,
     majority,
     settle,
@@ -172,14 +173,13 @@ class Deciding:
 
 def _too_few(epoch: int, validators: Collection[str], verdicts: Sequence[Verdict]) -> NoWinners | None:
     """The end of an epoch if no strict majority of all validators has a verdict in its window; else None."""
-    voters = {verdict.validator for verdict in verdicts} & set(validators)
-    needed = majority(len(validators))
-    if len(voters) >= needed:
+    voters = {verdict.validator for verdict in verdicts}
+    if has_majority(validators, voters):
         return None
     return NoWinners(
         epoch,
-        f"In epoch {epoch} the verdicts of {len(voters)} validators count, and {needed} are a majority. The last"
-        " weights stay.",
+        f"In epoch {epoch} the verdicts of {len(voters & set(validators))} validators count, and"
+        f" {majority(len(validators))} are a majority. The last weights stay.",
     )
 
 

@@ -9,7 +9,7 @@ validators, also for one that can read no bucket. Winners are marks (`winner_mar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from soundsright.core.errors import InfrastructureFault, RecordConflict, UsageError
@@ -18,11 +18,12 @@ from soundsright.core.federation_rules import FederationRules
 from soundsright.core.ports import LiveChain, Record, Records
 from soundsright.core.profiles import Profile
 from soundsright.ranking import (
+    EPOCHS_BACK,
     EpochStatement,
+    StatedEpoch,
     attested_views,
     epoch_block,
-    majority,
-    stated_winners,
+    standing_winners,
     winners_shares,
 )
 from soundsright.services.federation.epoch_views import listed
@@ -30,8 +31,6 @@ from soundsright.services.federation.view_commitments import commitments_to_view
 from soundsright.services.federation.weights_context import FederationMemory
 
 PAID = "federation:paid"
-EPOCHS_BACK = 4
-"""Without a majority for a winner, so many epochs before are looked through for the last one."""
 
 
 @dataclass(frozen=True)
@@ -108,31 +107,37 @@ class Stated:
             InfrastructureFault: the chain does not answer, or no longer knows which ones these are.
             UsageError: the record of the last winners is damaged.
         """
-        last, marks, naming = self._paid.last(), dict[str, str](), 0
-        for back in range(EPOCHS_BACK + 1):
-            each = epoch - back * self._rules.epoch_blocks
-            if last is not None and last.epoch_block >= each:
-                return {**last.marks, **marks}
-            try:
-                validators = listed(self._memory, each).validators if each >= 0 else ()
-                statements = self._stated(each, validators) if validators else []
-            except InfrastructureFault:
-                if not back:
-                    raise
-                break
-            named = [EpochStatement(s.sha256, winners=self._winners(s)) for s in statements]
-            if validators:
-                marks = {**stated_winners(validators, named, self._competitions), **marks}
-            if marks.keys() >= set(self._competitions):
-                return marks
-            naming = max(naming, sum(bool(statement.winners) for statement in named) - majority(len(named)) + 1)
-        # Once there is a winner, every honest validator names one. So if few do, there has been none yet.
-        if naming > 0:
+        marks = standing_winners(self._epochs(epoch), self._competitions)
+        if marks is None:
             raise InfrastructureFault(
                 f"The validators name no winner together since epoch {epoch}, and the last one is not known here",
                 "It is looked for in the next epoch. Until then the last weights stay.",
             )
         return marks
+
+    def _epochs(self, newest: int) -> Iterator[StatedEpoch | Mapping[str, str]]:
+        """The statements of the last epochs, newest first, as far back as the chain knows them and they are needed.
+
+        The last one may be the record of what was paid.
+
+        Raises:
+            InfrastructureFault: the chain does not know the newest.
+            UsageError: the record is damaged.
+        """
+        last = self._paid.last()
+        oldest = max(0, newest - EPOCHS_BACK * self._rules.epoch_blocks)
+        for epoch in range(newest, oldest - 1, -self._rules.epoch_blocks):
+            if last is not None and last.epoch_block >= epoch:
+                yield last.marks
+                return
+            try:
+                validators = listed(self._memory, epoch).validators
+                statements = self._stated(epoch, validators)
+            except InfrastructureFault:
+                if epoch == newest:
+                    raise
+                return
+            yield StatedEpoch(validators, [EpochStatement(s.sha256, winners=self._winners(s)) for s in statements])
 
     def _winners(self, statement: ViewCommitment) -> dict[str, str]:
         if len(statement.winners) != len(self._competitions):

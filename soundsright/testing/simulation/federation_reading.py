@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from soundsright.core.competition import PUBLISHED
-from soundsright.core.federation import View
+from soundsright.core.federation import Verdict, View
 from soundsright.core.federation_rules import FederationRules, federation_rules
 from soundsright.core.profiles import Profile
 from soundsright.core.rulesets import SOUNDSRIGHT_V5
+from soundsright.metrics import floors
 from soundsright.ranking import (
     NO_WINNER,
     Settled,
@@ -22,6 +23,7 @@ from soundsright.ranking import (
     Unusable,
     canonical_sampler,
     federation_decisions,
+    has_majority,
     keeps_last_winner,
     lookback_tasks,
     settle,
@@ -72,9 +74,17 @@ class Decided:
         return f"{self.winner or 'nobody'} by {len(self.counted)} verdicts with the digest {digest[:16]}"
 
 
+@dataclass(frozen=True)
+class KnownWinners:
+    """The winners that stand in an epoch, by competition, as a validator has recorded them."""
+
+    epoch_block: int
+    winners: Mapping[str, str]
+
+
 @dataclass
 class Seat:
-    """A validator: the winner that it pays, the one that it names, and its decision in this epoch.
+    """A validator: the winner that it pays, the one that it names, its decision in this epoch, and its record.
 
     A winner is empty for nobody, and None if the validator knows none.
     """
@@ -83,6 +93,7 @@ class Seat:
     paid: str | None = None
     winner: str | None = None
     decided: Decided | None = None
+    known: KnownWinners | None = None
 
 
 class Decider:
@@ -92,20 +103,35 @@ class Decider:
         self._world = world
         self._decisions: dict[object, Decided] = {}
 
-    def decided(self, papers: Sequence[Paper], incumbents: Mapping[str, str], epoch_block: int) -> Decided:
-        """The decision on these verdicts."""
+    def decided(
+        self, papers: Sequence[Paper], incumbents: Mapping[str, str], epoch_block: int, *, honest: bool = False
+    ) -> Decided | None:
+        """The decision on these verdicts; None if the verdicts of too few validators count.
+
+        With `honest`, it is the decision that would be if nobody had lied about a score.
+        """
+        world = self._world
+        if not has_majority(world.validators, [world.validators[paper.author] for paper in papers]):
+            return None
         counted = tuple(paper.digest for paper in papers)
-        key = (epoch_block, counted, tuple(incumbents.items()))
+        key = (epoch_block, counted, tuple(incumbents.items()), honest)
         if key not in self._decisions:
             if len(self._decisions) >= _MOST_DECISIONS:
                 self._decisions.clear()
-            self._decisions[key] = Decided(self._winner(papers, incumbents, epoch_block), counted)
+            verdicts = [paper.honest if honest else paper.verdict for paper in papers]
+            winner = self._winner([each for each in verdicts if each is not None], incumbents, epoch_block)
+            self._decisions[key] = Decided(winner, counted)
         return self._decisions[key]
 
-    def _winner(self, papers: Sequence[Paper], incumbents: Mapping[str, str], epoch_block: int) -> str:
-        verdicts = [paper.verdict for paper in papers if paper.verdict is not None]
+    def _winner(self, verdicts: Sequence[Verdict], incumbents: Mapping[str, str], epoch_block: int) -> str:
         decisions = federation_decisions(
-            self._world.rules, RULESET, PUBLISHED, verdicts, incumbents, epoch_block=epoch_block
+            self._world.rules,
+            RULESET,
+            PUBLISHED,
+            verdicts,
+            incumbents,
+            epoch_block=epoch_block,
+            floors=floors(sorted(PUBLISHED[0].metric_weights)),
         )
         return decisions[self._world.rules.competitions[0]].winner or NO_WINNER
 
@@ -180,8 +206,33 @@ class ViewReads:
             paper.known |= bit
         return self.decided(settled, incumbents) if all(paper.held & bit for paper in papers) else None
 
-    def decided(self, settled: Settled, incumbents: Mapping[str, str] | None) -> Decided:
-        """The decision on the verdicts that the views have settled."""
+    def decided(
+        self, settled: Settled, incumbents: Mapping[str, str] | None, *, honest: bool = False
+    ) -> Decided | None:
+        """The decision on the verdicts that the views have settled, as by `Decider.decided`."""
         papers = [self._world.by_digest[digest] for digest in settled.digests]
         defending = settled.incumbents if incumbents is None else incumbents
-        return self._decider.decided(papers, defending, settled.epoch_block)
+        return self._decider.decided(papers, defending, settled.epoch_block, honest=honest)
+
+
+class HonestPath:
+    """The winner that would stand if nobody had lied about a score, by the same views and verdicts.
+
+    `winner` is None while lies have changed nothing: then it is the one that stands.
+    """
+
+    def __init__(self) -> None:
+        self.winner: str | None = None
+
+    def follow(self, views: ViewReads, settled: Settled, incumbents: Mapping[str, str]) -> None:
+        """Decide an epoch by the scores that the validators have measured. `incumbents` are those that stand."""
+        decided = views.decided(settled, incumbents)
+        if decided is None:
+            return
+        (competition,) = PUBLISHED[:1]
+        standing = incumbents.get(competition.id, NO_WINNER)
+        own = standing if self.winner is None else self.winner
+        honest = views.decided(settled, {competition.id: own} if own else {}, honest=True)
+        assert honest is not None
+        has_no_effect = own == standing and honest.winner == decided.winner
+        self.winner = None if has_no_effect else honest.winner

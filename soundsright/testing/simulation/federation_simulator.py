@@ -10,19 +10,21 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from soundsright.core.competition import PUBLISHED
 from soundsright.ranking import (
+    EPOCHS_BACK,
     EpochStatement,
     Settled,
+    StatedEpoch,
     attested_views,
     lookback_tasks,
     majority,
-    stated_winners,
+    standing_winners,
     winners_shares,
 )
 from soundsright.testing.simulation.federation_faults import EpochFaults, FaultDraw, Links
@@ -31,6 +33,8 @@ from soundsright.testing.simulation.federation_reading import (
     Decided,
     Decider,
     FederationRule,
+    HonestPath,
+    KnownWinners,
     OwnReads,
     Seat,
     ViewReads,
@@ -64,7 +68,8 @@ class FederationEpoch:
 
     `paid` are the winners that the honest validators pay, each once; more than one is a disagreement. `holding` of
     the `honest` validators decided nothing and pay the last winner. `is_apart` is True if two of them that did
-    decide pay different winners.
+    decide pay different winners. `misled` are the winners among `paid` that nobody would pay if all scores were
+    honest, and `favoured` those of them for which a verdict has lied.
     """
 
     number: int
@@ -72,6 +77,8 @@ class FederationEpoch:
     holding: int
     honest: int
     is_apart: bool
+    misled: tuple[str, ...] = ()
+    favoured: tuple[str, ...] = ()
 
     @property
     def disagrees(self) -> bool:
@@ -115,19 +122,23 @@ def simulate_federation(
     unreachable: float = UNREACHABLE,
     faults: bool = True,
     lies: Sequence[Lie] = tuple(Lie),
+    colluders: int = 0,
     plant_mistake: bool = False,
     tick: Tick = lambda: None,
 ) -> SimulatedFederation:
     """Simulate a federation and check the invariants after each epoch. `tick` is called after each, too.
 
     `unreachable` is the part of reads that fail because a bucket is away, `lies` are those of the lying validator.
-    Without `faults` nothing else fails, and
-    all validators are honest. With `plant_mistake`, a validator counts what it has read itself, not the views.
+    Without `faults` nothing else fails, and all other validators than the `colluders` are honest: these lie in all
+    their verdicts for the same miner. With `plant_mistake`, a validator counts what it has read itself, not the
+    views.
 
     Raises:
         Violation: an invariant does not hold.
     """
-    federation = _Federation(seed, rule, unreachable, lies, faults=faults, plant_mistake=plant_mistake)
+    federation = _Federation(
+        seed, rule, unreachable, lies, faults=faults, colluders=colluders, plant_mistake=plant_mistake
+    )
     for _ in range(epochs):
         federation.play_epoch()
         tick()
@@ -145,6 +156,7 @@ class _Federation:
         lies: Sequence[Lie],
         *,
         faults: bool,
+        colluders: int,
         plant_mistake: bool,
     ) -> None:
         self._seed, self._rule = seed, rule
@@ -152,14 +164,16 @@ class _Federation:
         draws = [np.random.default_rng([seed, number]) for number in range(6)]
         count = int(draws[0].integers(_LEAST_VALIDATORS, _MOST_VALIDATORS + 1))
         self._rules = rules_of(rule)
-        self._world = FederationWorld(self._rules, count, draws[1], has_faults=faults)
+        self._world = FederationWorld(self._rules, count, draws[1], has_faults=faults, colluders=colluders)
         self._links = Links(count, unreachable, draws[2])
         self._faults = FaultDraw(count, self._world.slow, self._links, draws[3]) if faults else None
         digest = self._rules.digest_with(RULESET, PUBLISHED)
         self._writer = ViewWriter(self._world, digest, draws[4], lies)
         self._statements = Statements(self._world, draws[5])
         self._views_before: Mapping[int, Paper] = {}
-        self._stated: str | None = None
+        self._stated: list[StatedEpoch] = []
+        self._standing = Seat(-1)
+        self._honest_path = HonestPath()
         self._decider = Decider(self._world)
         self._own = OwnReads(self._world, self._decider, keeps=rule is not FederationRule.OWN)
         self._views = ViewReads(self._world, self._decider, digest)
@@ -184,7 +198,7 @@ class _Federation:
 
     def play_epoch(self) -> None:
         """Let one epoch pass: tasks, views, commitments, decisions."""
-        number = len(self.result.epochs) + 1
+        number, expected = len(self.result.epochs) + 1, self._honest_path.winner
         block = (self._first_block + number) * self._rules.epoch_blocks
         faults = self._faults.next_epoch() if self._faults is not None else EpochFaults()
         self._world.miners.change(block)
@@ -197,7 +211,7 @@ class _Federation:
             self._decide_by_views(block, faults)
         else:
             self._decide_by_own_reads(block, faults)
-        self._record(number)
+        self._record(number, expected)
         oldest = lookback_tasks(block, self._rules)[0]
         self._world.forget_before(oldest * self._rules.interval_blocks)
         self._writer.drop_before(oldest)
@@ -210,7 +224,7 @@ class _Federation:
         self._writer.forget()
         for seat in self._seats:
             if validators >> seat.number & 1:
-                seat.winner = None
+                seat.winner = seat.known = None
 
     def _phase(self, until: int) -> None:
         """Let the blocks until one pass, in which validators judge and read."""
@@ -233,7 +247,7 @@ class _Federation:
         views = in_time(views, faults, self._world.buckets.everybody)
         statements = self._statements.state(views, self._views_before, winners)
         self._phase(block + 2 * quarter)
-        incumbents = self._pay_stated(statements, faults) if is_stated else None
+        incumbents = self._pay_stated(block, statements, faults) if is_stated else None
         epoch_block, counted = block, views
         if self._rule is not FederationRule.VIEWS:
             read = attested_views(self._world.validators, statements.values())
@@ -251,15 +265,28 @@ class _Federation:
         self._check_views(epoch_block, counted, incumbents, faults)
         self._views_before = views
 
-    def _pay_stated(self, statements: Mapping[int, EpochStatement], faults: EpochFaults) -> dict[str, str]:
+    def _pay_stated(
+        self, block: int, statements: Mapping[int, EpochStatement], faults: EpochFaults
+    ) -> dict[str, str]:
         """Let all that see the chain pay the winner that it names. Returns the incumbents."""
-        competitions = self._rules.competitions
-        named = stated_winners(self._world.validators, statements.values(), competitions)
-        self._stated = named.get(competitions[0], self._stated)
-        for seat in self._undecided(faults):
-            seat.paid = self._stated
-            seat.winner = self._stated  # It stands until the validator decides something else.
-        return {competitions[0]: self._stated} if self._stated else {}
+        self._stated = [StatedEpoch(self._world.validators, [*statements.values()]), *self._stated[:EPOCHS_BACK]]
+        for seat in (self._standing, *self._undecided(faults)):
+            standing = standing_winners(self._epochs_of(seat, block), self._rules.competitions)
+            if not standing:
+                continue  # Nobody has won yet, or the last winner is not known here: the last weights stay.
+            seat.known = KnownWinners(block, standing)
+            # It is named until the validator decides something else.
+            seat.winner = seat.paid = standing[self._rules.competitions[0]]
+        known = self._standing.known
+        return {} if known is None else {name: winner for name, winner in known.winners.items() if winner}
+
+    def _epochs_of(self, seat: Seat, block: int) -> Iterator[StatedEpoch | Mapping[str, str]]:
+        """The statements of the last epochs, newest first, back to those that the validator has recorded."""
+        for back, epoch in enumerate(self._stated):
+            if seat.known is not None and seat.known.epoch_block >= block - back * self._rules.epoch_blocks:
+                yield seat.known.winners
+                return
+            yield epoch
 
     def _undecided(self, faults: EpochFaults) -> list[Seat]:
         """The validators that see the chain and have not decided yet."""
@@ -288,6 +315,8 @@ class _Federation:
             self._check_recovery(faults, None, incumbents)
             return
         decided = self._views.decided(settled, incumbents)
+        if incumbents is not None:
+            self._honest_path.follow(self._views, settled, incumbents)
         for seat in honest:
             self._check(5, seat.decided in (None, decided), seat.decided, decided)
         listing = [p.view for author, p in views.items() if readable >> author & 1 and p.view is not None]
@@ -321,8 +350,8 @@ class _Federation:
                 late = self._epochs_since_split > _RECOVERY_EPOCHS
                 self._check(4, not late, f"{self._epochs_since_split} epochs")
 
-    def _record(self, number: int) -> None:
-        """Check the weights at the end of the epoch, and keep them."""
+    def _record(self, number: int, expected: str | None) -> None:
+        """Check the weights at the end of the epoch, and keep them. `expected` is the honest winner, if known."""
         honest = [self._seats[v] for v in self._world.honest]
         decided = {seat.decided for seat in honest if seat.decided is not None}
         if self._rule.has_views:
@@ -334,4 +363,6 @@ class _Federation:
         paid = tuple(sorted({seat.paid for seat in honest if seat.paid is not None}))
         holding = sum(seat.decided is None for seat in honest)
         is_apart = len({each.winner for each in decided}) > 1
-        self.result.epochs.append(FederationEpoch(number, paid, holding, len(honest), is_apart))
+        misled = tuple(winner for winner in paid if winner and expected is not None and winner != expected)
+        favoured = tuple(winner for winner in misled if winner in self._world.favourites)
+        self.result.epochs.append(FederationEpoch(number, paid, holding, len(honest), is_apart, misled, favoured))

@@ -31,9 +31,9 @@ UNPROCESSED = {"ESTOI": 0.6, "PESQ_WB": 1.8}
 class Paper:
     """A verdict or a view in buckets.
 
-    `shown` are the validators to which the author's bucket shows it, `held` those that have read it, `served`
-    those whose bucket has it, and `known` those that have read its digest in a view or on the chain. `lists` has
-    the digests of the verdicts that a view lists.
+    `honest` is the verdict with the scores that its validator has measured. `shown` are the validators to which the
+    author's bucket shows it, `held` those that have read it, `served` those whose bucket has it, and `known` those
+    that have read its digest in a view or on the chain. `lists` has the digests of the verdicts that a view lists.
     """
 
     digest: str
@@ -41,6 +41,7 @@ class Paper:
     block: int
     shown: int
     verdict: Verdict | None = None
+    honest: Verdict | None = None
     view: View | None = None
     lists: frozenset[str] = frozenset()
     held: int = 0
@@ -181,17 +182,28 @@ class Buckets:
 
 
 class FederationWorld:
-    """The tasks of the federation with their verdicts, and the buckets that have them."""
+    """The tasks of the federation with their verdicts, and the buckets that have them.
+
+    `colluders` more validators lie for the same miner as the lying one, in each of their verdicts. `favourites` are
+    the miners for which a verdict has lied.
+    """
 
     def __init__(
-        self, rules: FederationRules, validators: int, rng: np.random.Generator, *, has_faults: bool
+        self,
+        rules: FederationRules,
+        validators: int,
+        rng: np.random.Generator,
+        *,
+        has_faults: bool,
+        colluders: int = 0,
     ) -> None:
         # Miners, tasks and buckets have their own chance, so that miners are the same under each rule.
         self.rules, (self._rng, of_buckets, of_miners) = rules, rng.spawn(3)
         self.validators = tuple(f"validator{number}" for number in range(validators))
-        drawn = [int(each) for each in self._rng.permutation(validators)[:3]]
-        self.slow, self.liar, self.equivocator = drawn if has_faults else (_NOBODY, _NOBODY, _NOBODY)
-        self.liars = 1 << self.liar | 1 << self.equivocator if has_faults else 0
+        drawn = [int(each) for each in self._rng.permutation(validators)]
+        self.slow, self.liar, self.equivocator = drawn[:3] if has_faults else (_NOBODY, _NOBODY, _NOBODY)
+        self._colluders = {*drawn[3:][:colluders]}
+        self.liars = sum(1 << v for v in (self.liar, self.equivocator, *self._colluders) if v != _NOBODY)
         self.honest = tuple(v for v in range(validators) if not self.liars >> v & 1)
         self._offline = _OFFLINE if has_faults else 0.0
         self.buckets = Buckets(
@@ -201,6 +213,7 @@ class FederationWorld:
         self._allowlist = allowlist_digest(self.validators, rules.interval_blocks)
         self.by_task: dict[int, list[Paper]] = {}
         self.by_digest: dict[str, Paper] = {}
+        self.favourites: set[str] = set()
         self.equivocations = 0
         self._next_task = 0
 
@@ -235,23 +248,33 @@ class FederationWorld:
             block = turn_blocks.start + int(self._rng.integers(10, 45))
             if validator == self.slow and self._rng.random() < _SLOW_IS_LATE:
                 block += rules.grace
-            own = favoured(rows) if validator == self.liar and self._rng.random() < _FAVOURS else rows
-            papers.append(self._publish(task, validator, block, own, self.buckets.everybody))
+            lies = validator == self.liar and self._rng.random() < _FAVOURS
+            own = favoured(rows) if lies or validator in self._colluders else rows
+            papers.append(self._publish(task, validator, block, own, rows, self.buckets.everybody))
             if validator == self.equivocator and equivocates:
-                self._equivocate(papers, favoured(rows))
+                self._equivocate(papers, rows)
 
     def _equivocate(self, papers: list[Paper], rows: Sequence[JudgedRow]) -> None:
-        """Show a second verdict of the same task to some validators in place of the first."""
+        """Show a second verdict of the same task, with other scores, to some validators in place of the first."""
         first, everybody = papers[-1], self.buckets.everybody
         others = [v for v in range(len(self.validators)) if v != first.author]
         misled = self._rng.permutation(others)[: int(self._rng.integers(1, len(others)))]
         shown = sum(1 << int(v) for v in misled)
         first.shown = everybody & ~shown
         assert first.verdict is not None
-        papers.append(self._publish(first.verdict.task, first.author, first.block, rows, shown))
+        task, stated = first.verdict.task, favoured(rows)
+        papers.append(self._publish(task, first.author, first.block, stated, rows, shown))
         self.equivocations += 1
 
-    def _publish(self, task: int, validator: int, block: int, rows: Sequence[JudgedRow], shown: int) -> Paper:
+    def _publish(
+        self,
+        task: int,
+        validator: int,
+        block: int,
+        stated: Sequence[JudgedRow],
+        measured: Sequence[JudgedRow],
+        shown: int,
+    ) -> Paper:
         digest = digest_of(f"{task}:{validator}:{len(self.by_task[task])}")
         competition = self.rules.competitions[0]
         verdict = Verdict(
@@ -263,9 +286,13 @@ class FederationWorld:
             self.rules.digest,
             {competition: digest_of(f"set {task}")},
             {competition: UNPROCESSED},
-            tuple(rows),
+            tuple(stated),
         )
-        paper = self.by_digest[digest] = Paper(digest, validator, block, shown, verdict=verdict)
+        honest = replace(verdict, rows=tuple(measured))
+        if stated != measured:
+            self.favourites.add(stated[0].hotkey)
+        paper = Paper(digest, validator, block, shown, verdict=verdict, honest=honest)
+        self.by_digest[digest] = paper
         self.buckets.publish(paper)
         return paper
 
