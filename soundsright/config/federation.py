@@ -29,15 +29,19 @@ RULES_OF_SETTINGS: Mapping[str, str] = {
     "scorer_completeness_threshold": "completeness",
     "scorer_min_validators": "min_validators",
     "dominance_threshold": "dominance",
-    "allowlist_refresh_blocks": "refresh_blocks",
     PAY_ON_PUBLIC: "pay_on_public",
 }
 """The key of [federation] behind each setting on which all validators must agree."""
-UNUSED_SETTINGS = ("gemini_api_key", "chutes_api_key")
-"""Settings of the original that are accepted, and that nothing reads."""
+_UNUSED = "Unused. Accepted because the original's file has it: "
+_NO_JUDGE, _NO_REFRESH = "metrics judge, and the sandbox runs models", "the list of an epoch's first block counts"
+UNUSED_SETTINGS: Mapping[str, str] = {
+    "gemini_api_key": _NO_JUDGE,
+    "chutes_api_key": _NO_JUDGE,
+    "allowlist_refresh_blocks": _NO_REFRESH,
+}
+"""Settings of the original that are accepted and that nothing reads, with the reason."""
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-_UNUSED = "Unused. Accepted because the original's file has it: metrics judge, and the sandbox runs models."
 
 
 class FederationSettings(FederationApi, ValidatorSettings):
@@ -73,9 +77,7 @@ class FederationSettings(FederationApi, ValidatorSettings):
     dominance_threshold: Annotated[
         _Share, Field(description="Lead in the pass rate that takes the first place, in the profiles doc and code.")
     ] = 0.05
-    allowlist_refresh_blocks: Annotated[
-        int, Field(ge=1, le=100_000, description="Blocks between two readings of the allowlist.")
-    ] = 300
+    allowlist_refresh_blocks: Annotated[int, Field(ge=1, le=100_000, description=f"{_UNUSED}{_NO_REFRESH}.")] = 300
 
     sampler_poll_interval: Annotated[
         float,
@@ -106,8 +108,8 @@ class FederationSettings(FederationApi, ValidatorSettings):
         ),
     ] = None
 
-    gemini_api_key: Annotated[OptionalSecret, Field(description=_UNUSED)] = None
-    chutes_api_key: Annotated[OptionalSecret, Field(description=_UNUSED)] = None
+    gemini_api_key: Annotated[OptionalSecret, Field(description=f"{_UNUSED}{_NO_JUDGE}.")] = None
+    chutes_api_key: Annotated[OptionalSecret, Field(description=f"{_UNUSED}{_NO_JUDGE}.")] = None
     leoma_env: Annotated[
         Literal["development", "production"],
         AfterValidator(checks.environment),

@@ -32,8 +32,7 @@ class FederationRules:
     `min_validators` of the active validators, each of which judged it in the part `completeness` of its own tasks.
     `dominance` is the lead in the pass rate that the profiles `doc` and `code` ask for. If they cannot read more
     than the part `unreadable` of the buckets, the last winner stays. Each task has `clips` clips of each
-    competition in `competitions`. With `pay_on_public`, recordings that anybody may have heard pay too. The
-    allowlist is read again after `refresh_blocks`.
+    competition in `competitions`. With `pay_on_public`, recordings that anybody may have heard pay too.
 
     Raises:
         UsageError: a value is outside its range, a competition is named twice or has no name of a competition, or
@@ -56,7 +55,6 @@ class FederationRules:
     unreadable: float = 0.2
     clips: int = 8
     pay_on_public: bool = False
-    refresh_blocks: int = 300
     competitions: tuple[str, ...] = ("DENOISING_16000HZ", "DEREVERBERATION_16000HZ")
 
     def __post_init__(self) -> None:
@@ -143,7 +141,6 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "dominance": _PART,
     "unreadable": _PART,
     "clips": (1, 1_000),
-    "refresh_blocks": (1, _MOST),
 }
 
 

@@ -158,7 +158,6 @@ def test_the_federation_judges_the_competitions_of_the_file_unless_it_names_some
         "unreadable": 0.2,
         "clips": 8,
         "pay_on_public": False,
-        "refresh_blocks": 300,
         "competitions": (),
     }
 
@@ -172,6 +171,11 @@ def test_whether_public_recordings_pay_is_a_rule_of_all() -> None:
     assert paying.digest != default.digest
     with pytest.raises(UsageError, match=r"pay_on_public.*1 is neither true nor false"):
         read("[federation]\npay_on_public = 1\n")
+
+
+def test_a_number_without_effect_is_no_rule() -> None:
+    with pytest.raises(UsageError, match="refresh_blocks"):
+        read("[federation]\nrefresh_blocks = 300\n")
 
 
 def test_a_verdicts_rules_change_with_the_federation_the_ruleset_and_the_metrics() -> None:

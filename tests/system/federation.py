@@ -35,7 +35,6 @@ commitment = "plain"
 [federation]
 interval_blocks = {INTERVAL}
 epoch_blocks = {EPOCH}
-refresh_blocks = {INTERVAL}
 settle_margin = 0
 window_tasks = 4
 clips = 2

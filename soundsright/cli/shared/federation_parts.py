@@ -100,9 +100,9 @@ def check_settings(settings: FederationSettings, rules: FederationRules, *, besi
 
 def say_unused(settings: FederationSettings) -> None:
     """Say once in the log which settings are given and do nothing."""
-    for name in UNUSED_SETTINGS:
-        if getattr(settings, name) is not None:
-            _say_unused(name.upper())
+    for name, reason in UNUSED_SETTINGS.items():
+        if getattr(settings, name) != FederationSettings.model_fields[name].default:
+            _say_unused(name.upper(), reason)
 
 
 @cache
@@ -111,8 +111,8 @@ def _say_for_rounds(name: str, agreed: str) -> None:
 
 
 @cache
-def _say_unused(name: str) -> None:
-    _log.warning("%s is not used: metrics judge, and the sandbox runs models", name)
+def _say_unused(name: str, reason: str) -> None:
+    _log.warning("%s is not used: %s", name, reason)
 
 
 def own_bucket(settings: FederationSettings) -> Bucket:

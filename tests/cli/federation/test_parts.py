@@ -95,9 +95,11 @@ def test_settings_without_a_use_are_told_once(caplog: pytest.LogCaptureFixture) 
     federation_parts._say_unused.cache_clear()
     with caplog.at_level(logging.WARNING, logger="soundsright"):
         for _ in range(2):
-            agreed_rules(read(GEMINI_API_KEY="AIza-secret", CHUTES_API_KEY="cpk-secret"))
+            agreed_rules(
+                read(GEMINI_API_KEY="AIza-secret", CHUTES_API_KEY="cpk-secret", ALLOWLIST_REFRESH_BLOCKS="9")
+            )
     said = [record.getMessage() for record in caplog.records if "is not used" in record.getMessage()]
-    assert [line.split()[0] for line in said] == ["GEMINI_API_KEY", "CHUTES_API_KEY"]
+    assert [line.split()[0] for line in said] == ["GEMINI_API_KEY", "CHUTES_API_KEY", "ALLOWLIST_REFRESH_BLOCKS"]
     assert "secret" not in " ".join(said)
 
 

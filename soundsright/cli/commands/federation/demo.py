@@ -57,7 +57,6 @@ commitment = "plain"
 [federation]
 interval_blocks = {_INTERVAL_BLOCKS}
 epoch_blocks = {_EPOCH_BLOCKS}
-refresh_blocks = {_INTERVAL_BLOCKS}
 settle_margin = 0
 min_validators = 0.4
 clips = 4
