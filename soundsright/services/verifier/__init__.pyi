@@ -1,3 +1,37 @@
+from .attempts import deltas_of
+from .bank import NOT_REPEATABLE, OWN_RUN_FAILED, Bank, Entrant, set_seed
+from .context import SCOPE, VPERMIT_TAO_LIMIT, VerifierContext
+from .ladder import Ladder, ladder_after, last_ladder
+from .moves import close_interval, recorded_steps
 from .serving import LastCheck, ServingProver, ServingProvers
+from .subsystem import TIERS, TiersSubsystem
+from .verifier import Verifier
+from .verifier_steps import AskedStep, BankStep, CountedAttempt, bank_of, round_of
 
-__all__ = ["LastCheck", "ServingProver", "ServingProvers"]
+__all__ = [
+    "NOT_REPEATABLE",
+    "OWN_RUN_FAILED",
+    "SCOPE",
+    "TIERS",
+    "VPERMIT_TAO_LIMIT",
+    "AskedStep",
+    "Bank",
+    "BankStep",
+    "CountedAttempt",
+    "Entrant",
+    "Ladder",
+    "LastCheck",
+    "ServingProver",
+    "ServingProvers",
+    "TiersSubsystem",
+    "Verifier",
+    "VerifierContext",
+    "bank_of",
+    "close_interval",
+    "deltas_of",
+    "ladder_after",
+    "last_ladder",
+    "recorded_steps",
+    "round_of",
+    "set_seed",
+]
