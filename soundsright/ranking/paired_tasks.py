@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +19,9 @@ from numpy.typing import NDArray
 from soundsright.core.rulesets import Ruleset
 from soundsright.ranking.leads import lead_test
 from soundsright.ranking.scores import p_values_by_flips, p_values_by_hall
-from soundsright.ranking.verdict_table import UNITS, Units, by_validator, units
+from soundsright.ranking.verdict_table import UNITS, Flags, Units, by_validator, units
+
+Floats = NDArray[np.float64]
 
 EXACT_UP_TO_TASKS = 14
 """So many tasks are flipped in every way; 2 to this power sums for each comparison are fast."""
@@ -34,38 +35,16 @@ class PairedLead:
     p_value: float
 
 
-@dataclass(frozen=True, eq=False)
-class TaskWeights:
-    """The weights of tasks. `by` numbers their validators from 0, each with a task.
+def task_factors(counts: Sequence[int]) -> tuple[int, ...]:
+    """The weight of a task of each validator, times one number that makes all of them whole; 0 without a task.
 
-    A task of validator v weighs `factors[v]` / (`common` x validators), which are whole numbers.
+    No p-value depends on that number. Whole numbers have exact sums, so ties stay ties on every machine.
+
+    >>> task_factors([3, 0, 2])
+    (2, 0, 3)
     """
-
-    by: NDArray[np.int64]
-    factors: tuple[int, ...]
-    common: int
-
-    @classmethod
-    def of(cls, by: NDArray[np.int64]) -> TaskWeights:
-        """The weights of tasks with these numbers of validators, of which some can have no task."""
-        counts = np.bincount(by)
-        used = np.flatnonzero(counts)
-        tasks = counts[used].tolist()
-        common = math.lcm(*tasks)
-        return cls(np.searchsorted(used, by), tuple(common // count for count in tasks), common)
-
-    def means(self, values: Units) -> list[Fraction]:
-        """The weighted mean of each row, in the metric's unit."""
-        sums = by_validator(values, self.by, len(self.factors)).tolist()
-        divisor = self.common * len(self.factors) * UNITS
-        return [Fraction(sum(map(operator.mul, row, self.factors)), divisor) for row in sums]
-
-    def weighted(self, values: Units) -> NDArray[np.float64]:
-        """The values times their weights, up to one common factor that makes every one a whole number.
-
-        No p-value depends on the factor. Whole numbers have exact sums, so ties stay ties on every machine.
-        """
-        return values * np.array(self.factors, dtype=np.float64)[self.by]
+    common = math.lcm(*filter(None, counts))
+    return tuple(common // count if count else 0 for count in counts)
 
 
 def paired_lead(differences_by_validator: Sequence[Sequence[float]]) -> PairedLead:
@@ -77,21 +56,38 @@ def paired_lead(differences_by_validator: Sequence[Sequence[float]]) -> PairedLe
     >>> paired_lead([[0.02, 0.03, 0.01], [0.05, 0.01]])
     PairedLead(mean=Fraction(1, 40), p_value=0.03125)
     """
-    by = np.repeat(np.arange(len(differences_by_validator)), [len(own) for own in differences_by_validator])
-    if not 1 <= len(by) <= EXACT_UP_TO_TASKS:
-        raise ValueError(f"an exact test needs 1 to {EXACT_UP_TO_TASKS} differences, not {len(by)}")
-    differences = units(np.array([list(itertools.chain(*differences_by_validator))]))
-    weights = TaskWeights.of(by)
-    return PairedLead(weights.means(differences)[0], float(p_values_by_flips(weights.weighted(differences))[0]))
+    counts = [len(own) for own in differences_by_validator if own]
+    if not 1 <= sum(counts) <= EXACT_UP_TO_TASKS:
+        raise ValueError(f"an exact test needs 1 to {EXACT_UP_TO_TASKS} differences, not {sum(counts)}")
+    values = units(np.array([list(itertools.chain(*differences_by_validator))]))
+    weighted = values * np.repeat(task_factors(counts), counts)
+    mean = Fraction(int(weighted.sum()), math.lcm(*counts) * len(counts) * UNITS)
+    return PairedLead(mean, float(p_values_by_flips(weighted.astype(np.float64))[0]))
 
 
-def lead_p_values(ruleset: Ruleset, differences: Units, weights: TaskWeights) -> NDArray[np.float64]:
-    """The one-sided p-value of each row: is its weighted mean above zero?
+def lead_p_values(ruleset: Ruleset, differences: Units, counted: Flags, by: NDArray[np.int64]) -> Floats:
+    """The one-sided p-value of each row: is the weighted mean of its counted differences above zero?
 
-    Up to `EXACT_UP_TO_TASKS` the test is exact; if the ruleset corrects small sets, the corrected test must agree.
-    Over more tasks it is the ruleset's test over clips.
+    `by` numbers the validators of the tasks. Up to `EXACT_UP_TO_TASKS` tasks the test is exact; if the ruleset
+    corrects small sets, the corrected test must agree. Over more tasks it is the ruleset's test over clips. Without
+    a task the p-value is 1.
     """
-    weighted = weights.weighted(differences)
+    p_values, tasks = np.ones(len(differences)), counted.sum(axis=1)
+    if not tasks.any():
+        return p_values
+    counts = by_validator(counted.astype(np.int64), by, int(by.max()) + 1)
+    factors = np.array([task_factors(own) for own in counts.tolist()], dtype=np.float64)
+    # Rows with equally many tasks are tested together: a test for each would take most of the time of a decision.
+    for count in np.unique(tasks[tasks > 0]).tolist():
+        rows = np.flatnonzero(tasks == count)
+        columns = np.nonzero(counted[rows])[1].reshape(len(rows), count)
+        weights = np.take_along_axis(factors[rows], by[columns], axis=1)
+        weighted = np.take_along_axis(differences[rows], columns, axis=1) * weights
+        p_values[rows] = _p_values(ruleset, weighted)
+    return p_values
+
+
+def _p_values(ruleset: Ruleset, weighted: Floats) -> Floats:
     if weighted.shape[1] > EXACT_UP_TO_TASKS:
         return lead_test(ruleset, {}).p_values(weighted)
     p_values = p_values_by_flips(weighted)

@@ -5,21 +5,18 @@ Leads and gains are weighted means of differences over tasks (see `paired_tasks`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundsright.core.rulesets import Age, Ruleset
 from soundsright.ranking.challengers import adjusted_p_values
 from soundsright.ranking.failures import failure_lead, unseen_failures
 from soundsright.ranking.outvoting import counting_tasks, means_over
-from soundsright.ranking.paired_tasks import TaskWeights, lead_p_values
-from soundsright.ranking.verdict_table import Entrant, Flags, VerdictTable
-
-Places = NDArray[np.intp]
+from soundsright.ranking.paired_tasks import lead_p_values
+from soundsright.ranking.verdict_table import Entrant, VerdictTable
 
 
 @dataclass(frozen=True)
@@ -126,24 +123,11 @@ def _leads(
     counted = counting_tasks(table, differences, judged)
     means = means_over(table, differences, counted)
     held = means_over(table, np.repeat(table.scores[:, holder], len(challengers), axis=0), counted)
-    leads: dict[tuple[int, int], _Lead] = {}
-    for rows, columns in _alike(counted):
-        p_values = [1.0] * len(rows)
-        if len(columns):
-            weights = TaskWeights.of(table.by[columns])
-            p_values = lead_p_values(ruleset, differences[np.ix_(rows, columns)], weights).tolist()
-        for row, p_value in zip(rows.tolist(), p_values, strict=True):
-            number, place = divmod(row, len(challengers))
-            leads[place, number] = _Lead(
-                challengers[place], table.metrics[number], means[row], float(held[row]), p_value, len(columns)
-            )
-    return [leads[key] for key in sorted(leads)]
-
-
-def _alike(flags: Flags) -> Iterator[tuple[Places, Places]]:
-    """The rows that have the same flags, together with the columns in which these are set."""
-    if not len(flags):
-        return
-    patterns, kind = np.unique(flags, axis=0, return_inverse=True)
-    for number, pattern in enumerate(patterns):
-        yield np.flatnonzero(kind == number), np.flatnonzero(pattern)
+    p_values = lead_p_values(ruleset, differences, counted, table.by).tolist()
+    tasks = counted.sum(axis=1).tolist()
+    return [
+        _Lead(challenger, metric, means[row], float(held[row]), p_values[row], tasks[row])
+        for place, challenger in enumerate(challengers)
+        for number, metric in enumerate(table.metrics)
+        for row in (number * len(challengers) + place,)
+    ]
