@@ -66,6 +66,7 @@ SECTIONS = {
         "chain": Listed("chain", "Serve a private competition's chain and take part in it."),
         "executor": Listed("executor", "Rank images by quality, time and memory."),
         "federation": Listed("federation", "Judge in turns with other validators, and agree on the winners."),
+        "tiers": Listed("tiers", "Serve the model that you committed, and verify those who do."),
         "listen": Listed("listen", "Run a blind listening test on a run's entries."),
         "simulate": Listed(
             "simulate",

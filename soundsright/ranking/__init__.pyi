@@ -121,10 +121,12 @@ from .tiers import (
     attempt_kind,
     attempt_reward,
     base_reward,
+    raised_reward,
     sampled_provers,
     score_after,
     score_weights,
     speed_bonus,
+    speed_bonuses,
     tier_move,
 )
 from .trial import trial_round
@@ -274,6 +276,7 @@ __all__ = [
     "quality_band",
     "quality_of_means",
     "quality_terms",
+    "raised_reward",
     "rank_confidence_sets",
     "ranked_images",
     "rivals_of",
@@ -289,6 +292,7 @@ __all__ = [
     "shipped_honest_systems",
     "similarity_threshold_db",
     "speed_bonus",
+    "speed_bonuses",
     "standard_error",
     "standing_apart",
     "standing_winners",

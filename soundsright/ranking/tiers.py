@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 
 from soundsright.core.profiles import Profile
 from soundsright.core.tiers import AttemptKind, Standing
 from soundsright.core.tiers_rules import TIER_NAMES, TiersRules, tier_index
 
-_Z = Fraction("1.6448536269514722")
-"""The quantile of the normal distribution at 95 %."""
+_Z2 = Fraction("1.6448536269514722") ** 2
+"""The square of the normal distribution's quantile at 95 %."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class AttemptCounts:
     def _bound(self, sign: float) -> float:
         if not self.attempts:
             return 0.5 + sign / 2
-        n, p, z = self.attempts, self.rate, float(_Z)
+        n, p, z = self.attempts, self.rate, math.sqrt(_Z2)
         half = z * math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
         bound = (p + z * z / (2 * n) + sign * half) / (1 + z * z / n)
         # The rate lies between its bounds; rounding can put them past it by a bit.
@@ -70,7 +71,13 @@ class AttemptCounts:
 
     def reaches(self, rate: float) -> bool:
         """Whether the raw rate is at least `rate`. Without an attempt it is 0."""
-        return self.successes >= self.attempts * _exact(rate) if self.attempts else rate <= 0
+        part, whole = _exact(rate)
+        return self.successes * whole >= self.attempts * part if self.attempts else part <= 0
+
+    def exceeds(self, rate: float) -> bool:
+        """Whether the raw rate is above `rate`."""
+        part, whole = _exact(rate)
+        return self.successes * whole > self.attempts * part
 
     def surely_reaches(self, rate: float) -> bool:
         """Whether the lower bound is at least `rate`.
@@ -84,15 +91,17 @@ class AttemptCounts:
         """Whether the upper bound is below `rate`."""
         return self.attempts > 0 and not self.reaches(rate) and self._distance(rate) > 0
 
-    def _distance(self, rate: float) -> Fraction:
+    def _distance(self, rate: float) -> int:
         """Positive if `rate` is outside the bounds: the square of a difference, less that of z standard errors."""
-        r, n = _exact(rate), self.attempts
-        return (self.successes - n * r) ** 2 - _Z**2 * n * r * (1 - r)
+        (part, whole), n = _exact(rate), self.attempts
+        difference = self.successes * whole - n * part
+        return difference**2 * _Z2.denominator - _Z2.numerator * n * part * (whole - part)
 
 
-def _exact(rate: float) -> Fraction:
-    """The decimal number that an organiser wrote, not the binary one next to it."""
-    return Fraction(str(rate))
+@lru_cache(maxsize=256)
+def _exact(rate: float) -> tuple[int, int]:
+    """The decimal number that an organiser wrote as a fraction, not the binary one next to it."""
+    return Fraction(str(rate)).as_integer_ratio()
 
 
 class MoveReason(StrEnum):
@@ -164,9 +173,9 @@ def _move_of_code(rules: TiersRules, place: int, counts: AttemptCounts) -> TierM
     """The move of the original program: up above the next tier's rate, down at the rate of the tier below."""
     tier = TIER_NAMES[place]
     above = rules.table[place + 1] if place + 1 < len(TIER_NAMES) else None
-    if above is not None and counts.successes > counts.attempts * _exact(above.rate):
+    if above is not None and counts.exceeds(above.rate):
         return TierMove(above.name, MoveReason.PROMOTED, counts)
-    if place and counts.successes <= counts.attempts * _exact(rules.table[place - 1].rate):
+    if place and not counts.exceeds(rules.table[place - 1].rate):
         return TierMove(TIER_NAMES[place - 1], MoveReason.BELOW_RATE, counts)
     return TierMove(tier, MoveReason.HIGHEST if above is None else MoveReason.NOT_REACHED, counts)
 
@@ -215,32 +224,57 @@ def base_reward(rules: TiersRules, tier: str, kind: AttemptKind, passed: bool) -
     return rules.inference_penalty if kind is AttemptKind.INFERENCE else rules.challenge_penalty
 
 
-def speed_bonus(rules: TiersRules, time_s: float, times_s: Sequence[float]) -> float:
-    """The part, from 0 to 1, by which a success is worth more because it was fast. `times_s` are those of its step.
+def speed_bonuses(rules: TiersRules, times_s: Sequence[float]) -> list[float]:
+    """The part, from 0 to 1, by which each success of a step is worth more because it was fast.
 
-    >>> [round(speed_bonus(TiersRules(), time_s, [2, 4, 9]), 6) for time_s in (2, 4, 9)]
+    Raises:
+        ValueError: there is no time, or one is negative or not finite.
+
+    >>> [round(bonus, 6) for bonus in speed_bonuses(TiersRules(), [2, 4, 9])]
     [0.985936, 0.968221, 0.791391]
     """
-    if not times_s or not all(0 <= time < math.inf for time in (time_s, *times_s)):
+    mean_s = _mean(times_s)
+    return [_bonus(rules, time_s, mean_s) for time_s in times_s]
+
+
+def speed_bonus(rules: TiersRules, time_s: float, times_s: Sequence[float]) -> float:
+    """The bonus of one success among the times of its step.
+
+    Raises:
+        ValueError: there is no time, or one is negative or not finite.
+    """
+    return _bonus(rules, _mean([time_s]), _mean(times_s))
+
+
+def _mean(times_s: Sequence[float]) -> float:
+    if not times_s or not all(0 <= time_s < math.inf for time_s in times_s):
         raise ValueError("a step needs times, each finite and not negative")
-    mean = math.fsum(times_s) / len(times_s)
-    late = rules.steepness * ((time_s - mean) / rules.timeout_s - rules.shift)
+    return math.fsum(times_s) / len(times_s)
+
+
+def _bonus(rules: TiersRules, time_s: float, mean_s: float) -> float:
+    late = rules.steepness * ((time_s - mean_s) / rules.timeout_s - rules.shift)
     # Take the exponential of the negative number: that of a large one would overflow.
     part = math.exp(-abs(late))
     return (part if late > 0 else 1.0) / (1.0 + part)
 
 
 def attempt_reward(rules: TiersRules, base: float, time_s: float, times_s: Sequence[float]) -> float:
-    """The reward of an attempt from its base. Only the profile `code` scales failures too, so fast ones lose more.
+    """The reward of an attempt from its base and its time, among the times of its step.
 
     >>> round(attempt_reward(TiersRules(), 1.0, 2.0, [2, 4, 9]), 6)
     1.985936
-    >>> attempt_reward(TiersRules(), -0.01, 2.0, [2, 4, 9])
-    -0.01
     """
-    if base < 0 and rules.profile is not Profile.CODE:
-        return base
-    return base + base * speed_bonus(rules, time_s, times_s)
+    return raised_reward(rules, base, speed_bonus(rules, time_s, times_s))
+
+
+def raised_reward(rules: TiersRules, base: float, bonus: float) -> float:
+    """The reward from its base and the bonus. Only the profile `code` scales failures too, so fast ones lose more.
+
+    >>> raised_reward(TiersRules(), 0.5, 0.8), raised_reward(TiersRules(), -0.01, 0.8)
+    (0.9, -0.01)
+    """
+    return base if base < 0 and rules.profile is not Profile.CODE else base + base * bonus
 
 
 def score_after(rules: TiersRules, score: float, reward: float) -> float:

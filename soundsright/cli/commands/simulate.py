@@ -40,20 +40,21 @@ class _Totals:
 @option(
     "--rounds",
     type=click.IntRange(1),
-    help="Rounds per seed. [default: 5, of images 20, with --attack 100; 300 epochs]",
+    help="Rounds per seed. [default: 5, of images 20, with --attack 100; 300 epochs; 7300 intervals]",
 )
 @option(
     "--system",
-    type=click.Choice(["competitions", "executor", "federation"]),
+    type=click.Choice(["competitions", "executor", "federation", "tiers"]),
     default="competitions",
-    help="What to simulate: rounds of models, the executor's rounds of images, or a federation's epochs.",
+    help="What to simulate: rounds of models, the executor's rounds of images, a federation's epochs, or"
+    " a year of tiers.",
 )
 @option("--rules", default="soundsright-v5", help="soundsright-v5, -v4, -v3 or -v2.")
 @option(
     "--plant-mistake",
     is_flag=True,
-    help="Show validators later commitments as earlier ones, let one rank images backwards, or let one of a"
-    " federation count what it has read itself: it must be noticed.",
+    help="Show validators later commitments as earlier ones, let one rank images backwards, let one of a"
+    " federation count what it has read itself, or count attempts twice: it must be noticed.",
 )
 @option("--attack", help="Play this attack and measure what it earns: its name, `all`, or `list` for the names.")
 @click.pass_context
@@ -89,6 +90,9 @@ def command(
     honest validators set different weights. The exit code is also 1 if that is more than once, and in more than one
     epoch in a thousand.
 
+    With --system tiers, a verifier asks honest, slow, flaky and false provers for a year. It is the simulation of
+    `soundsright tiers simulate`.
+
     With --attack, real enhancers enter real rounds, and one of them cheats. An older ruleset in --rules plays the
     attack on public recordings without variation. The exit code is 1 if the attack pays.
     """
@@ -117,6 +121,13 @@ def _simulate_system(system: str, seed: int, seeds: int, rounds: int | None, pla
         from soundsright.cli.shared.image_simulation import ROUNDS, simulate_image_rounds
 
         return simulate_image_rounds(seed=seed, seeds=seeds, rounds=rounds or ROUNDS, plant_mistake=plant_mistake)
+    if system == "tiers":
+        from soundsright.cli.shared.tiers_simulation import simulate_ladders
+        from soundsright.core.tiers_rules import tiers_rules
+
+        return simulate_ladders(
+            seed=seed, seeds=seeds, intervals=rounds, rules=tiers_rules(), plant_mistake=plant_mistake
+        )
     from soundsright.cli.shared.federation_simulation import EPOCHS, simulate_federations
 
     return simulate_federations(seed=seed, seeds=seeds, epochs=rounds or EPOCHS, plant_mistake=plant_mistake)

@@ -26,6 +26,15 @@ from .image_world import (
 )
 from .invariants import INVARIANTS, Violation
 from .simulator import BackwardsChain, Simulated, simulate
+from .tiers_simulator import (
+    INTERVALS_OF_A_YEAR,
+    TIERS_INVARIANTS,
+    SimulatedProver,
+    SimulatedTiers,
+    intervals_to_challenger,
+    simulate_tiers,
+)
+from .tiers_world import ProverKind
 from .world import World, draw_fake_clips, score_fake_clip
 
 __all__ = [
@@ -34,9 +43,11 @@ __all__ = [
     "EXECUTOR_HOTKEY",
     "FEDERATION_INVARIANTS",
     "IMAGE_INVARIANTS",
+    "INTERVALS_OF_A_YEAR",
     "INVARIANTS",
     "MOST_DISAGREEMENTS",
     "ORGANISER",
+    "TIERS_INVARIANTS",
     "UNREACHABLE",
     "BackwardsChain",
     "BoardOf",
@@ -47,20 +58,25 @@ __all__ = [
     "ImageValidator",
     "ImitatedImages",
     "Lie",
+    "ProverKind",
     "Simulated",
     "SimulatedFederation",
     "SimulatedImages",
     "SimulatedKey",
+    "SimulatedProver",
+    "SimulatedTiers",
     "TableOf",
     "Violation",
     "World",
     "draw_fake_clips",
     "image_coordinator",
     "image_reference",
+    "intervals_to_challenger",
     "is_simulated_signature",
     "reversed_order",
     "score_fake_clip",
     "simulate",
     "simulate_federation",
     "simulate_images",
+    "simulate_tiers",
 ]
