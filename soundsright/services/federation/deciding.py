@@ -32,6 +32,7 @@ from soundsright.services.federation.epoch_views import listed, read_views
 from soundsright.services.federation.mirror import Sought
 from soundsright.services.federation.object_keys import verdict_key
 from soundsright.services.federation.own_view import read_epoch, unread_validators
+from soundsright.services.federation.private_corpora import agreed_speech
 from soundsright.services.federation.stated import Stated, hotkeys_of
 from soundsright.services.federation.table_making import canonical_verdicts
 from soundsright.services.federation.verdict import MAX_VERDICT_BYTES
@@ -95,7 +96,7 @@ class Deciding:
             return few
         hotkeys = {row.hotkey for verdict in verdicts for row in verdict.rows}
         incumbents = hotkeys_of(self._stated.marks(epoch + rules.epoch_blocks), hotkeys)
-        return self._decided(epoch, verdicts, incumbents)
+        return self._decided(epoch, verdicts, read.validators, incumbents)
 
     def _settled(self, result: Settled, views: Mapping[str, View]) -> list[Verdict]:
         """The verdicts of the window. Those that are not here are fetched from whoever lists them.
@@ -154,15 +155,20 @@ class Deciding:
         if not counting:
             raise InfrastructureFault(f"No task counts yet in epoch {epoch}", "The last weights stay.")
         verdicts = [found.verdict for task in counting if (found := canonical[task]) is not None]
-        return _too_few(epoch, allowlist.validators, verdicts) or self._decided(epoch, verdicts, {})
+        return _too_few(epoch, allowlist.validators, verdicts) or self._decided(
+            epoch, verdicts, allowlist.validators, {}
+        )
 
-    def _decided(self, epoch: int, verdicts: Sequence[Verdict], incumbents: Mapping[str, str]) -> EpochWinners:
-        context = self._context
+    def _decided(
+        self, epoch: int, verdicts: Sequence[Verdict], validators: Collection[str], incumbents: Mapping[str, str]
+    ) -> EpochWinners:
+        context, corpora = self._context, self._memory.corpora
+        spoken, public = agreed_speech(verdicts, validators), context.rules.pay_on_public
         decisions = federation_decisions(
             context.rules,
             context.organiser.ruleset,
             context.organiser.competitions,
-            [payable(each, self._memory.corpora, pays_on_public=context.rules.pay_on_public) for each in verdicts],
+            [payable(each, corpora, pays_on_public=public, spoken=spoken) for each in verdicts],
             incumbents,
             epoch_block=epoch,
             floors=context.floors,

@@ -10,13 +10,13 @@ An incumbent is the winner of the last epoch in which its competition had one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from soundsright.core.errors import RecordConflict, UsageError
 from soundsright.core.federation import Verdict
 from soundsright.core.ports import Record, Records
-from soundsright.services.federation.private_corpora import PrivateCorpora
+from soundsright.services.federation.private_corpora import PrivateCorpora, SpokenMaterial
 
 WINNERS = "federation:winners"
 
@@ -72,11 +72,18 @@ class RecordedWinners:
         return decided
 
 
-def payable(verdict: Verdict, corpora: PrivateCorpora, *, pays_on_public: bool) -> Verdict:
+def payable(
+    verdict: Verdict,
+    corpora: PrivateCorpora,
+    *,
+    pays_on_public: bool,
+    spoken: Collection[SpokenMaterial] = (),
+) -> Verdict:
     """The verdict without the rows on recordings that anybody may have heard, or that nobody committed to.
 
-    A verdict that does not say what its sets were drawn from keeps none. With `pays_on_public` it stays whole. The
-    task stays in the window, so few validators with private recordings do not decide for all.
+    A verdict that does not say what its sets were drawn from keeps none. With `pays_on_public` it stays whole.
+    `spoken` is the material with speech that a majority states. The task stays in the window, so few validators
+    with private recordings do not decide for all.
 
     Raises:
         ChainUnavailable: it is not known whether the validator had committed to its recordings.
@@ -84,7 +91,7 @@ def payable(verdict: Verdict, corpora: PrivateCorpora, *, pays_on_public: bool) 
     """
     if pays_on_public:
         return verdict
-    return verdict.private if corpora.may_pay(verdict) else verdict.without_rows
+    return verdict.private if corpora.may_pay(verdict, spoken) else verdict.without_rows
 
 
 def _winners_of(record: Record) -> EpochWinners:

@@ -14,7 +14,7 @@ from soundsright.core.federation_commitments import view_commitment_in
 from soundsright.core.profiles import Profile
 from soundsright.core.submission import Commitment
 from soundsright.services.federation import evidence_key, view_key
-from soundsright.services.federation.private_corpora import PrivateCorpora
+from soundsright.services.federation.private_corpora import PrivateCorpora, agreed_speech
 from soundsright.services.federation.stated import stated_epoch
 from soundsright.services.federation.weights import TABLE, decidable_epoch
 from soundsright.services.federation.winners import payable
@@ -238,13 +238,14 @@ def test_the_part_that_pays_is_made_once_so_later_epochs_find_its_columns() -> N
     corpora = PrivateCorpora(FakeChain(), MemoryRecords(), 100)  # type: ignore[arg-type]
     spoken = {"program": "speak"}
     half = published.verdict(material=StatedMaterial(sha("c"), published.COMPETITIONS[:1], speech=spoken))
-    pays = payable(half, corpora, pays_on_public=False)
-    assert payable(half, corpora, pays_on_public=False) is pays
-    assert pays.columns is payable(half, corpora, pays_on_public=False).columns
+    agreed = agreed_speech([half], [half.validator])
+    pays = payable(half, corpora, pays_on_public=False, spoken=agreed)
+    assert payable(half, corpora, pays_on_public=False, spoken=agreed) is pays
+    assert pays.columns is payable(half, corpora, pays_on_public=False, spoken=agreed).columns
     assert {row.competition for row in pays.rows} == {published.COMPETITIONS[1]}
     assert pays.sets == half.sets
     whole = published.verdict(material=StatedMaterial(sha("c"), speech=spoken))
-    assert payable(whole, corpora, pays_on_public=False) is whole
+    assert payable(whole, corpora, pays_on_public=False, spoken=agreed) is whole
     assert payable(half, corpora, pays_on_public=True) is half
 
 
@@ -254,6 +255,7 @@ def test_the_part_that_pays_is_made_once_so_later_epochs_find_its_columns() -> N
         StatedMaterial(sha("corpus")),
         StatedMaterial(sha("another corpus"), committed_block=1),
         StatedMaterial(sha("corpus"), committed_block=10**6),
+        StatedMaterial(sha("corpus"), committed_block=0),
     ],
 )
 def test_private_recordings_that_were_not_committed_before_the_task_pay_nobody(
@@ -268,6 +270,22 @@ def test_private_recordings_that_were_not_committed_before_the_task_pay_nobody(
     assert list(voters.payees().values()) == [{}] * 3
 
 
+@pytest.mark.parametrize(("speaking", "paid"), [(1, {}), (2, ALL)])
+def test_spoken_recordings_need_no_commitment_if_a_majority_states_the_same_program(
+    tmp_path: Path, speaking: int, paid: dict[str, float]
+) -> None:
+    voters = Voters(tmp_path)
+    voters.publish_list()
+    voters.advance_to(FIRST)
+    for task in TASKS:
+        number = voters.addresses.index(voters.verdict(task).validator)
+        speech = {"engine": "espeak-ng"} if number < speaking else {"engine": f"made up {number}"}
+        voters.put(voters.verdict(task, material=StatedMaterial(sha("voices"), speech=speech)))
+    voters.start()
+    decide(voters)
+    assert list(voters.payees().values()) == [paid] * 3
+
+
 def test_one_private_validator_among_public_ones_does_not_decide_alone(tmp_path: Path) -> None:
     voters = Voters(tmp_path, public=NAMES)
     voters.publish_list()
@@ -275,7 +293,7 @@ def test_one_private_validator_among_public_ones_does_not_decide_alone(tmp_path:
     for task in TASKS:
         verdict = voters.verdict(task)
         is_private = verdict.validator == voters.addresses[1]
-        material = StatedMaterial(sha("corpus"), () if is_private else NAMES, committed_block=1)
+        material = replace(voters.material(verdict.validator, task), public=() if is_private else NAMES)
         voters.put(voters.verdict(task, material=material))
     voters.start()
     decide(voters)

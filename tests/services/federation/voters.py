@@ -28,6 +28,7 @@ from soundsright.services.federation import (
     verdict_key,
 )
 from soundsright.services.http import Health
+from soundsright.services.rounds import committed_block
 from soundsright.testing import FakeChain, MemoryRecords, VirtualClock
 from tests.services.federation.places import Watched
 from tests.services.federation.published import sha
@@ -158,9 +159,15 @@ class Voters:
             unprocessed={name: scores(0.25) for name in NAMES},
             rows=rows,
             previous=self._previous(self.addresses[number], task),
-            material=StatedMaterial(sha("corpus"), self.public, committed_block=1),
+            material=self.material(self.addresses[number], task),
         )
         return replace(made, **changes)
+
+    def material(self, validator: str, task: int) -> StatedMaterial:
+        """The corpus to which `publish_list` commits, with the block of the commitment."""
+        first_block = task * self.rules.interval_blocks
+        block = committed_block(self.chain, validator, {sha("corpus")}, first_block)
+        return StatedMaterial(sha("corpus"), self.public, committed_block=block)
 
     def _previous(self, validator: str, task: int) -> str:
         """The digest of the verdict that the validator published last before that task."""
