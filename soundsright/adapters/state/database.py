@@ -6,10 +6,11 @@ older one. Any other database (newer, corrupt, another program's) stays unchange
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,7 @@ def backup(engine: Engine, to: Path) -> int:
     part = to.with_name(f".{to.name}.part")
     try:
         source_path = str(engine.url.database)
+        _create_private(part)
         with (
             closing(sqlite3.connect(f"file:{source_path}?mode=ro", uri=True)) as source,
             closing(sqlite3.connect(part)) as target,
@@ -336,6 +338,7 @@ def _enable_wal(url: URL) -> None:
     path = Path(str(url.database))
     until_s = time.monotonic() + BUSY_TIMEOUT_S
     while not path.exists() or path.stat().st_size == 0:
+        _create_private(path)
         try:
             with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -348,6 +351,15 @@ def _enable_wal(url: URL) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _create_private(path: Path) -> None:
+    """Create an empty file that only its owner reads, because the steps of a round name recordings still in use.
+
+    SQLite gives the files of its log the same mode. A file that exists keeps its mode.
+    """
+    with suppress(OSError):  # SQLite then says what is wrong with the folder.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _title(url: URL) -> str:

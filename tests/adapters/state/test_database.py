@@ -1,5 +1,6 @@
 """The SQL state alone: opening, versions, damage, locks, upgrades and copies."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -51,6 +52,27 @@ class TestOpening:
     def test_uses_write_ahead_logging(self, filled: Path) -> None:
         with closing(sqlite3.connect(filled)) as db:
             assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    def test_only_the_owner_reads_a_new_database_its_log_and_its_copy(self, path: Path, tmp_path: Path) -> None:
+        """It names the recordings of a round before they retire."""
+        umask = os.umask(0o022)
+        try:
+            state = SqlState(path)
+            state.begin_round("r1", {"seed": 1})
+            modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.glob("state.db*")}
+            state.close()
+            engine = state_database.open_engine(path)
+            state_database.backup(engine, tmp_path / "copy.db")
+            engine.dispose()
+        finally:
+            os.umask(umask)
+        assert modes == {"state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600}
+        assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+
+    def test_a_database_that_exists_keeps_its_mode(self, filled: Path) -> None:
+        filled.chmod(0o640)
+        SqlState(filled).close()
+        assert filled.stat().st_mode & 0o777 == 0o640
 
     def test_creates_what_the_migrations_create(self, path: Path, tmp_path: Path) -> None:
         """A new database and a migrated one have the same tables."""
