@@ -262,7 +262,10 @@ def _provenance(doc: Results, shown: Callable[[str], str]) -> list[str]:
 def recipe_words(c: RunCompetition) -> str:
     """The conditions of a set, what its intervals rest on, its seed, and the start of its digest."""
     conditions = set_facts(c) if c.recipes else "no clips kept"
-    return f"{conditions}; intervals: {interval_facts(c)}; seed {c.doc.seed}, set {c.doc.set_digest[:16]}"
+    clips, _, basis = interval_facts(c).partition(", ")
+    if not conditions.startswith(f"{clips},"):
+        basis = f"{clips}, {basis}"
+    return f"{conditions}; intervals: {basis}; seed {c.doc.seed}, set {c.doc.set_digest[:16]}"
 
 
 def _heading(c: RunCompetition, name: str, m: MetricDoc) -> str:

@@ -58,6 +58,14 @@ def test_markdown_names_the_recipe_the_seed_the_versions_and_the_sources(
     assert "| 1 | alpine/clear | **" in text
 
 
+def test_the_line_below_a_heading_states_the_number_of_clips_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = reported(write_run(tmp_path / "a"), "md", capsys)
+    (line,) = [line for line in text.splitlines() if "intervals: " in line]
+    assert line.count("6 clips") == 1
+
+
 def test_a_name_cannot_break_out_of_a_markdown_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = reported(write_run(tmp_path / "a", [HOSTILE, *USUAL]), "md", capsys)
     rows = [line for line in text.splitlines() if line.startswith("|")]
