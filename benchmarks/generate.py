@@ -27,21 +27,23 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 from scipy.signal import fftconvolve
 
-from soundsright.core.material import MIXED_NOISE, RECORDED_NOISE
 from soundsright.data import SetJob, generate_set
 from soundsright.data.clips import corpus_sources
 from soundsright.data.corpora import Corpus
-from soundsright.data.counts import Sharing
 from soundsright.data.recipe import PUBLISHED_RECIPE, SetRecipe, SetTask
 from soundsright.data.recordings import Recording, RecordingSet
 from soundsright.data.reverb import reverberant
 from soundsright.data.rooms import random_shoebox, simulate
 from soundsright.data.sources import RecordedNoise, Rooms, Sources
+
+if TYPE_CHECKING:
+    from soundsright.data.counts import Sharing
 
 SECONDS = 4
 SOURCE_HZ = 48_000
@@ -186,6 +188,8 @@ def variation_cost(folder: Path, pairs: int, before: Path | None) -> None:
 
 def balance_cost(pairs: int) -> None:
     """Print the speed and the sharing of default sets, each the fastest of several alternating runs."""
+    from soundsright.core.material import MIXED_NOISE, RECORDED_NOISE
+
     corpus = Corpus.open()
     independent = replace(PUBLISHED_RECIPE, balance=False)
     kinds = {

@@ -205,8 +205,11 @@ def _rendered(job: SetJob, index: int, skipped: dict[str, str]) -> Rendered:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    try:
+        path.write_bytes(data)
+    except FileNotFoundError:  # Only the first file of a folder comes here.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 class _Workers:
