@@ -16,7 +16,7 @@ from .scoring import (
     set_groups,
 )
 from .sets import generate, read_set, set_job
-from .speech import SpeechChoice, check_price, chosen_speech, speech_description
+from .speech import SpeechChoice, check_price, chosen_speech, installed_speech, speech_description
 
 __all__ = [
     "FolderScore",
@@ -36,6 +36,7 @@ __all__ = [
     "chosen_speech",
     "compare",
     "generate",
+    "installed_speech",
     "like",
     "model_of_folder",
     "open_run",

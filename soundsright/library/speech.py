@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -75,6 +75,17 @@ def chosen_speech(choice: SpeechChoice) -> FreshSpeech | None:
             base_url=os.environ.get("OPENAI_BASE_URL") or None,
         )
     )
+
+
+def installed_speech(facts: Mapping[str, str]) -> FreshSpeech | None:
+    """The program of this machine that the facts of a set with new speech name; None if it is not installed.
+
+    A service is never asked: it would cost money, and never sounds the same twice.
+    """
+    engine = facts.get("engine", "")
+    if engine not in _PROGRAMS or shutil.which(engine) is None:
+        return None
+    return chosen_speech(SpeechChoice(engine))
 
 
 def check_price(

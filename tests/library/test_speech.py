@@ -1,5 +1,6 @@
 """The speech that a validator chooses, its price, and the sentence about it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from soundsright.adapters.speech import FreshSpeech, OpenAISynthesiser
 from soundsright.core.competition import PUBLISHED
 from soundsright.core.errors import UsageError
-from soundsright.library import SpeechChoice, check_price, chosen_speech, speech_description
+from soundsright.library import SpeechChoice, check_price, chosen_speech, installed_speech, speech_description
 from tests.adapters.speech.test_fresh import Hummer
 
 
@@ -42,6 +43,22 @@ def test_auto_takes_the_first_that_is_configured(
 
 def test_recordings_need_no_engine() -> None:
     assert chosen_speech(SpeechChoice("recordings", openai_key="sk-1")) is None
+
+
+@pytest.mark.parametrize("engine", ["flite", "espeak-ng"])
+def test_the_program_that_spoke_an_old_round_is_found_by_its_facts(engine: str) -> None:
+    if shutil.which(engine) is None:
+        pytest.skip(f"{engine} is not installed")
+    speech = chosen_speech(SpeechChoice(engine))
+    assert speech is not None
+    assert installed_speech(speech.facts) == speech
+
+
+def test_speech_of_a_service_or_an_unknown_program_is_not_spoken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert [installed_speech({"engine": name}) for name in ("openai", "flite", "../../bin/sh", "")] == [None] * 4
 
 
 def test_a_chosen_engine_that_is_missing_is_an_error_and_never_replaced(

@@ -213,7 +213,8 @@ def verify(
     soundsright corpus verify corpora/retired --root 4b2a…
     soundsright corpus verify corpora/retired --run round-2030-01-05
 
-    Published recordings need no key. The exit code is 1 if a file is missing or changed.
+    Published recordings need no key. The exit code is 1 if a file is missing or changed. Sets with new speech are
+    drawn again if the program that spoke them is installed; otherwise a line says that they were not.
     """
     from soundsright.corpus import check_private, check_published, checked_root, is_private_corpus
 
@@ -236,16 +237,20 @@ def verify(
 def _check_run(folder: Path, run: Path, ruleset: str) -> bool:
     """Draw the sets of a run again from the published recordings in a folder. Returns whether they are the same."""
     from soundsright.corpus import is_private_corpus, published_at
-    from soundsright.library import organiser_of
+    from soundsright.library import installed_speech, organiser_of
     from soundsright.services.report import check_sets
 
     if is_private_corpus(folder):
         raise UsageError(f"{folder} is still private", "Give the folder to which its recordings were published.")
     right = True
-    for check in check_sets(run, partial(published_at, folder), organiser_of(ruleset, begun=True).competitions):
+    competitions = organiser_of(ruleset, begun=True).competitions
+    for check in check_sets(run, partial(published_at, folder), competitions, speech_of=installed_speech):
         for problem in check.problems:
             click.echo(f"{run}, {check.competition}: {problem}")
         right = right and not check.problems
+        if check.unchecked:
+            click.echo(f"{run}, {check.competition}: {check.clips} clips were not drawn again: {check.unchecked}")
+            continue
         verdict = f"{len(check.problems)} problems" if check.problems else "they are those of the round"
         click.echo(f"{run}, {check.competition}: {check.clips} clips drawn again from seed and root; {verdict}")
     return right

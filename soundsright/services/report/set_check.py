@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from soundsright.core.audio import Clip, digest_of_digests
 from soundsright.core.competition import Competition, competition_by_id
 from soundsright.core.errors import UsageError
+from soundsright.core.ports import RoundSpeech, SpeechSource
 from soundsright.core.schedule import seed_of_round
 from soundsright.services.records import CompetitionDoc, Results, read_results
 from soundsright.services.report.disclosure import manifest_lines
@@ -21,19 +23,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SetCheck:
-    """The number of clips of a competition that were drawn again, and what is wrong with them."""
+    """The number of clips of a competition that were checked, and what is wrong with them.
+
+    `unchecked` is the reason why the clips were not drawn again; it is empty if they were.
+    """
 
     competition: str
     clips: int
     problems: tuple[str, ...]
+    unchecked: str = ""
 
 
 def check_sets(
-    folder: Path, corpus_of_round: Callable[[int, str], Corpus], competitions: Sequence[Competition]
+    folder: Path,
+    corpus_of_round: Callable[[int, str], Corpus],
+    competitions: Sequence[Competition],
+    *,
+    speech_of: Callable[[Mapping[str, str]], RoundSpeech | None] = lambda _facts: None,
 ) -> Iterator[SetCheck]:
     """Draw each set of a run's folder again, from its seed and the recordings of its round.
 
     `corpus_of_round` gives the published recordings of a round by its number and the root of its corpus.
+    `speech_of` gives what spoke a set with new speech, by its facts; None if this machine does not have it.
 
     Raises:
         UsageError: the run is not on a private corpus, a competition is not one of `competitions`, the corpus is
@@ -54,32 +65,65 @@ def check_sets(
     for doc in results.competitions:
         competition = competition_by_id(doc.id, competitions)
         lines = list(manifest_lines(folder / "sets" / doc.id / "manifest.jsonl"))
-        yield SetCheck(doc.id, len(lines), tuple(_problems(results, doc, competition, corpus, lines)))
+        speech = speech_of(doc.speech) if doc.speech else None
+        unchecked = _why_unchecked(doc.speech, speech) if doc.speech else ""
+        problems = [*_problems_of_document(results, doc, lines)]
+        if unchecked:
+            digests = {str(line["id"]): str(line.get("digest")) for line in lines}
+        else:
+            with TemporaryDirectory(prefix="soundsright-speech-") as cache:
+                source = None if speech is None else speech.of_set(doc.seed, results.round.clips, Path(cache))
+                digests, wrong = _drawn_again(doc, competition, corpus, source, lines)
+            problems += wrong
+        if digest_of_digests(digests) != doc.set_digest:
+            found = digest_of_digests(digests)
+            problems.append(f"the set has the digest {found}, and the results state {doc.set_digest}")
+        yield SetCheck(doc.id, len(lines), tuple(problems), unchecked)
 
 
-def _problems(
-    results: Results,
-    doc: CompetitionDoc,
-    competition: Competition,
-    corpus: Corpus,
-    lines: Sequence[Mapping[str, Any]],
+def _why_unchecked(facts: Mapping[str, str], speech: RoundSpeech | None) -> str:
+    """Why a set with new speech cannot be drawn again here; empty if it can."""
+    stated = ", ".join(f"{name} {value}" for name, value in facts.items() if value and name in ("engine", "model"))
+    if speech is None:
+        return f"its speech was spoken for the round by {stated}, which is not installed here"
+    if dict(speech.facts) != dict(facts):
+        return f"its speech was spoken for the round by {stated}, and here is another version or other voices"
+    if not speech.repeats_itself:
+        return f"its speech was spoken for the round by {stated}, which never sounds the same twice"
+    return ""
+
+
+def _problems_of_document(
+    results: Results, doc: CompetitionDoc, lines: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
-    from soundsright.data import PUBLISHED_RECIPE, draw_clip
-
-    recipe = replace(PUBLISHED_RECIPE, balance=doc.balance > 0)
-    unfit = unfit_of(doc.values, tuple(doc.metric_weights))
     if doc.seed != seed_of_round(results.round.seed_block_hash, doc.id):
         yield f"the seed {doc.seed} does not follow from the hash of block {results.round.seed_block}"
     if len(lines) != results.round.clips:
         yield f"the manifest has {len(lines)} clips, and the round had {results.round.clips}"
-    digests = {}
+
+
+def _drawn_again(
+    doc: CompetitionDoc,
+    competition: Competition,
+    corpus: Corpus,
+    speech: SpeechSource | None,
+    lines: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, str], list[str]]:
+    """The digests of the clips by id, and the problems with their lines."""
+    from soundsright.data import PUBLISHED_RECIPE, draw_clip
+
+    recipe = replace(PUBLISHED_RECIPE, balance=doc.balance > 0)
+    unfit = unfit_of(doc.values, tuple(doc.metric_weights))
+    digests, problems = {}, []
     for index, line in enumerate(lines):
-        clip = draw_clip(competition, doc.seed, index, corpus=corpus, recipe=recipe, noise=doc.noise, unfit=unfit)
+        clip = draw_clip(
+            competition, doc.seed, index,
+            corpus=corpus, recipe=recipe, speech=speech, noise=doc.noise, unfit=unfit,
+        )  # fmt: skip
         digests[clip.id] = clip.digest
         if problem := _problem_of(clip, line):
-            yield f"clip {line['id']}: {problem}"
-    if digest_of_digests(digests) != doc.set_digest:
-        yield f"the set has the digest {digest_of_digests(digests)}, and the results state {doc.set_digest}"
+            problems.append(f"clip {line['id']}: {problem}")
+    return digests, problems
 
 
 def _problem_of(clip: Clip, line: Mapping[str, Any]) -> str:
