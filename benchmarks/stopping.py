@@ -35,11 +35,12 @@ from soundsright.core.sources import ModelRef
 from soundsright.core.stopping import EarlyStop, Stops
 from soundsright.core.submission import Submission
 from soundsright.core.tasks import Task
-from soundsright.ranking import Champion, WholeSet, decide, look_at, look_ends
+from soundsright.ranking import Champion, WholeSet, decide, look_at, look_ends, looks
 
 FLOORS = {"PESQ_WB": 1.0, "ESTOI": -1.0, "SI_SDR": -40.0, "SI_SIR": -40.0, "SI_SAR": -40.0}
 INCUMBENTS = {Task.DENOISING: "spectral-gate", Task.DEREVERBERATION: "wpe"}
 AT_BLOCK = 30_000
+MOST_LOOKS = 16
 BY_NOISE, BY_PROMPT = 0.4, 0.07
 """The parts of the variance of paired differences that noises and prompts have, in null rounds."""
 NULL = Competition(Task.DENOISING, 16_000, {"PESQ_WB": 1.0}, 10.0, 3.0)
@@ -254,7 +255,14 @@ def main() -> None:
     parser.add_argument("--clips", type=int, nargs="+")
     parser.add_argument("--noises", type=int, default=31, help="noises of a set of equal entries")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--uncorrected",
+        action="store_true",
+        help="let each look have the level of all looks, to see what that costs",
+    )
     arguments = parser.parse_args()
+    if arguments.uncorrected:
+        vars(looks)["HOPELESS_ALPHA"] *= MOST_LOOKS
     ruleset = ruleset_by_name(arguments.rules)
     if arguments.null:
         print_falls(ruleset, arguments)

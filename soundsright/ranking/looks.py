@@ -6,9 +6,9 @@ in an order that nobody chose. Each cluster is one witness (`ranking/sequential.
 An entry stops when it can win no metric that pays. That is so if the clips that are left can hardly bring it the
 lead over the champion that it needs on the whole set, which is the margin. Only a champion that defends its title
 rules others out. A rival could be good on the first clips and fail on the rest, and cost another entry the title.
-Everything is decided when one possible winner is left for each metric, and `decide` gives it the prize now. A
-challenger must then also be shown to be better than the champion, by a test that may be looked at as often as one
-likes.
+Everything is decided when the winner of each metric is sure, and `decide` gives it the prize now. A challenger is
+sure if the clips that are left can hardly make another possible winner better than it. It must also be shown to be
+better than the champion, by a test that may be looked at as often as one likes.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class WholeSet:
 class Look:
     """The result of one look.
 
-    `ruled_out` are the entries that can win no metric, by hotkey and metric. `is_decided` says that one possible
-    winner is left for every metric, and that `decide` pays it now. `evidence` has, by metric, the capital of a
+    `ruled_out` are the entries that can win no metric, by hotkey and metric. `is_decided` says that the winner of
+    every metric is sure, and that `decide` pays it now. `evidence` has, by metric, the capital of a
     challenger that wins early.
     """
 
@@ -165,7 +165,7 @@ def _out_of_all(
 
 @dataclass(frozen=True)
 class _Side:
-    """One metric of a look. `winner` is the hotkey of the only entry that can win; None if it is not decided."""
+    """One metric of a look. `winner` is the hotkey of the entry that is sure to win; None if it is not decided."""
 
     metric: str
     ruled_out: Mapping[str, RuledOut]
@@ -190,7 +190,7 @@ def _side(view: _View, early_alpha: float) -> _Side:
     found = {hotkey: _ruled_out(view, row) for row, hotkey in enumerate(hotkeys)}
     out = {hotkey: each for hotkey, each in found.items() if each is not None}
     left = [row for row, hotkey in enumerate(hotkeys) if hotkey not in out]
-    winner = _only_winner(subcontest, left)
+    winner = _sure_winner(view, left)
     if winner is None:
         return _Side(metric, out)
     evidence = None
@@ -213,8 +213,7 @@ def _ruled_out(view: _View, row: int) -> RuledOut | None:
     if not is_able(contest.ruleset, champion):
         return None
     leads = view.witnesses[row] - view.witnesses[champion_row]
-    needed = _least_lead(view, row)
-    lead = float(np.average(leads, weights=view.sizes))
+    needed, lead = _least_lead(view, row), _lead(view, row, champion_row)
     chance = chance_of_lead(leads, view.sizes, view.whole, needed)
     level = HOPELESS_ALPHA / len(look_ends(view.whole.witnesses))
     return RuledOut(champion.hotkey, chance, lead, needed) if chance <= level and lead < needed else None
@@ -224,7 +223,9 @@ def _is_surely_better(view: _View, row: int) -> bool:
     """Whether a challenger is ahead of the champion by far more than the rules ask for."""
     subcontest = view.subcontest
     p_value = subcontest.contenders[row].p_value
-    lead = float(np.average(view.witnesses[row] - view.witnesses[subcontest.champion_row], weights=view.sizes))
+    if subcontest.champion_row is None:
+        return False
+    lead = _lead(view, row, subcontest.champion_row)
     sure = (view.contest.ruleset.alpha or 0.0) * EARLY_PART
     if p_value is None or p_value > sure or lead < _least_lead(view, row):
         return False
@@ -302,9 +303,27 @@ def chance_of_lead(
     return round(float(stdtr(seen - 1, (lead - needed) / deviation)), 12)
 
 
-def _only_winner(subcontest: MetricContest, left: Sequence[int]) -> int | None:
-    """The row of the only entry that can win; None if there are several. A champion that is beaten may be left."""
-    challengers = [row for row in left if row != subcontest.champion_row]
+def _sure_winner(view: _View, left: Sequence[int]) -> int | None:
+    """The row of the entry that will be the best of those that can win; None if that is not sure yet.
+
+    Rivals of that entry have run as many clips as it has, and the round ends with this look. So an entry cannot
+    keep a rival from the title with good first clips and then fail: either it wins now, or all of them go on.
+    """
+    champion_row = view.subcontest.champion_row
+    challengers = [row for row in left if row != champion_row]
     if not challengers:
         return left[0] if left else None
-    return challengers[0] if len(challengers) == 1 else None
+    if len(challengers) > 1 and champion_row is None:
+        return None
+    best = max(challengers, key=lambda row: (_lead(view, row, challengers[0]), -row))
+    chances = [
+        chance_of_lead(view.witnesses[row] - view.witnesses[best], view.sizes, view.whole, 0.0)
+        for row in challengers
+        if row != best
+    ]
+    return best if math.fsum(chances) <= HOPELESS_ALPHA / len(look_ends(view.whole.witnesses)) else None
+
+
+def _lead(view: _View, row: int, other: int) -> float:
+    """The mean lead of one entry over another, over the clips so far."""
+    return float(np.average(view.witnesses[row] - view.witnesses[other], weights=view.sizes))

@@ -130,6 +130,28 @@ def test_two_close_entries_go_on() -> None:
     assert set(look.ruled_out) == {worse.submission.hotkey}
 
 
+def test_the_round_ends_when_the_best_of_several_better_challengers_is_sure() -> None:
+    champion, better, best = row(1, 0.0), row(2, 0.3), row(3, 0.5)
+    look = seen([champion, better, best], champion=champion, clips=54)
+    assert not look.ruled_out, "a rival stops nobody"
+    assert look.is_decided
+    assert look.evidence["PESQ_WB"] >= 1 / (0.05 * EARLY_PART / 3)
+
+
+def test_two_close_challengers_that_are_better_go_on() -> None:
+    champion, first, second = row(1, 0.0), row(2, 0.5), row(3, 0.5)
+    assert not seen([champion, first, second], champion=champion, clips=54).is_decided
+
+
+def test_many_rivals_need_a_clearer_winner_than_one() -> None:
+    """Each of the rivals may be the best with a small chance, and the chances add up."""
+    champion, best = row(1, 0.0), row(2, 0.5)
+    close = {"PESQ_WB": [(clip.scores or {})["PESQ_WB"] for clip in row(3, 0.48).clips]}
+    rivals = [evaluation(entry(uid), close) for uid in range(3, 9)]
+    assert seen([champion, best, rivals[0]], champion=champion, clips=54).is_decided
+    assert not seen([champion, best, *rivals], champion=champion, clips=54).is_decided
+
+
 def test_equal_challengers_rarely_win_early_although_noises_differ() -> None:
     won = 0
     for seed in range(60):
