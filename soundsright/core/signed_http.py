@@ -9,6 +9,7 @@ DIALECTS = ("btauth", "leoma", "talkhead")
 
 ANSWER_HEADER = "X-Answer-Signature"
 _SCHEMA = "soundsright.answer/1"
+_STREAM_SCHEMA = "soundsright.stream/1"
 
 
 def answer_text(nonce: int, sender: str, status: int, body: bytes) -> bytes:
@@ -26,3 +27,11 @@ def answer_text(nonce: int, sender: str, status: int, body: bytes) -> bytes:
 def answer_text_of_digest(nonce: int, sender: str, status: int, body_sha256: str) -> bytes:
     """The same bytes, from the SHA-256 of the body in lower-case hex."""
     return "\n".join((_SCHEMA, str(nonce), sender, str(status), body_sha256)).encode()
+
+
+def stream_text(nonce: int, sender: str, frames: int, sha256_in: str, sha256_out: str) -> bytes:
+    """The bytes that the service's hotkey signs at the end of a stream of `frames` frames.
+
+    The digests are the SHA-256 of all bytes of audio that came in, and of all that went out, in lower-case hex.
+    """
+    return "\n".join((_STREAM_SCHEMA, str(nonce), sender, str(frames), sha256_in, sha256_out)).encode()

@@ -24,14 +24,15 @@ from soundsright.adapters.peers import Hotkey, RequestGate, request, signed_head
 from soundsright.core.audio import Audio, on_pcm16_grid
 from soundsright.core.competition import competition_by_id
 from soundsright.core.errors import ModelCrashed
-from soundsright.core.ports import Answer, DegradedClip, SandboxLimits
+from soundsright.core.ports import Answer, DegradedClip, ModelStream, SandboxLimits
 from soundsright.core.results import Timing
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Submission
-from soundsright.core.tiers import CHALLENGE_SCHEMA, ServedModel
+from soundsright.core.tiers import CHALLENGE_SCHEMA, STREAM_FRAME_MS, ServedModel
 from soundsright.core.wav import decode_wav, encode_wav
 from soundsright.services.http import HttpService, Limits, listening
 from soundsright.services.prover import Prover, ProverAccess, ProverLimits, prover_app
+from soundsright.services.streaming import StreamBounds
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -135,13 +136,19 @@ def challenge_body(
 
 
 class FunctionRunner:
-    """The `Runner` port over a function. `delay_s` is the time that every recording takes besides."""
+    """The `Runner` port over a function. `delay_s` is the time that every recording takes besides.
+
+    The model streams if there is `new_stream`, which makes a stream of frames of that many bytes.
+    """
 
     name = "function"
 
-    def __init__(self, enhance: Enhance, *, delay_s: float = 0.0) -> None:
+    def __init__(
+        self, enhance: Enhance, *, delay_s: float = 0.0, new_stream: Callable[[int], ModelStream] | None = None
+    ) -> None:
         self._enhance = enhance
         self._delay_s = delay_s
+        self._new_stream = new_stream
         self._stopped = threading.Event()
 
     def prepare(self, model: FetchedModel) -> None:
@@ -149,7 +156,12 @@ class FunctionRunner:
 
     @contextlib.contextmanager
     def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[FunctionModel]:
-        yield FunctionModel(self._enhance, self._delay_s, self._stopped)
+        if self._new_stream is None:
+            yield FunctionModel(self._enhance, self._delay_s, self._stopped)
+            return
+        streaming = StreamingFunctionModel(self._enhance, self._delay_s, self._stopped)
+        streaming.new_stream = self._new_stream
+        yield streaming
 
     def stop(self) -> None:
         self._stopped.set()
@@ -166,6 +178,39 @@ class FunctionModel:
         if self._stopped.wait(self._delay_s):
             raise ModelCrashed("stopped")
         return tuple(Answer(clip.clip_id, self._enhance(clip.audio), elapsed_s=0.0) for clip in batch)
+
+
+class FunctionStream:
+    """The `ModelStream` port: each sample is halved, and the answer lags by one frame."""
+
+    def __init__(self, frame_bytes: int) -> None:
+        self.frame_bytes = frame_bytes
+        self._last = bytes(frame_bytes)
+
+    def exchange(self, frame: bytes) -> bytes:
+        last, self._last = self._last, halved(frame)
+        return last
+
+    def finish(self) -> tuple[bytes, ...]:
+        return (self._last,)
+
+
+def halved(pcm: bytes) -> bytes:
+    """The samples at half their size."""
+    return (np.frombuffer(pcm, "<i2") // 2).astype("<i2").tobytes()
+
+
+class StreamingFunctionModel(FunctionModel):
+    """The `StreamingModel` port over a function, with the stream that `new_stream` makes of a frame's size."""
+
+    new_stream: Callable[[int], ModelStream] = FunctionStream
+
+    def stream_lookahead_ms(self) -> float | None:
+        return float(STREAM_FRAME_MS)
+
+    @contextlib.contextmanager
+    def open_stream(self, sample_rate_hz: int) -> Iterator[ModelStream]:
+        yield self.new_stream(2 * sample_rate_hz * STREAM_FRAME_MS // 1_000)
 
 
 @dataclass(frozen=True)
@@ -200,6 +245,9 @@ def running_prover(
     limits: ProverLimits | None = None,
     front: Limits | None = None,
     check_caller: Callable[[str], None] = lambda hotkey: None,
+    throttle: Callable[[str], None] = lambda address: None,
+    new_stream: Callable[[int], ModelStream] | None = None,
+    bounds: StreamBounds | None = None,
 ) -> Iterator[RunningProver]:
     """A prover of that kind on a free port of this machine. A proxy asks the prover `behind` it.
 
@@ -207,15 +255,16 @@ def running_prover(
     """
     key = key or Hotkey.of_seed(f"prover-{kind}")
     offer = ServedModel(key.address, str(MODEL), COMPETITION, RATE_HZ, max_audio_s, slots)
-    runner = FunctionRunner(_function(kind, key, behind), delay_s=slow_s if kind is ProverKind.SLOW else 0.0)
+    delay_s = slow_s if kind is ProverKind.SLOW else 0.0
+    runner = FunctionRunner(_function(kind, key, behind), delay_s=delay_s, new_stream=new_stream)
     prover = Prover(runner, fetched_reference(key), offer, limits)
-    access = ProverAccess(RequestGate(key.address).admit, lambda address: None, check_caller)
-    app = prover_app(prover, access, sign=key.sign)
+    access = ProverAccess(RequestGate(key.address).admit, throttle, check_caller)
+    app = prover_app(prover, access, sign=key.sign, bounds=bounds)
     if kind is ProverKind.DRIP:
         app.add_middleware(_Drip, pause_s=slow_s)
     with contextlib.ExitStack() as stack:
         sock = listening("127.0.0.1", 0, host_variable="HOST", port_variable="PORT")
-        service = HttpService(app, sock, name=f"prover-{kind}", limits=front or Limits()).start()
+        service = HttpService(app, sock, name=f"prover-{kind}", limits=front or Limits(), has_streams=True).start()
         stack.callback(service.close)
         stack.callback(prover.close)
         prover.start()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import at_native_rate
+from .audio import BlockStream, at_native_rate
 from .runtime import onnx_session
 
 NATIVE_RATE = 16_000
@@ -33,21 +33,41 @@ def denoise(audio: np.ndarray) -> np.ndarray:
     Each sample is complete after three further blocks. Silence before and after the clip provides them and is cut
     off again, so no delay remains.
     """
-    masking, refining = load()
-    (spectrum_in, mask_state_in), (block_in, refine_state_in) = (
-        [slot.name for slot in network.get_inputs()] for network in (masking, refining)
-    )
-    mask_state = refine_state = np.zeros((1, 2, 128, 2), np.float32)
+    refine = Refine()
     margin = BLOCK - SHIFT
     count = -(-(len(audio) + margin) // SHIFT)
     padded = np.zeros((count - 1) * SHIFT + BLOCK, np.float32)
     padded[margin : margin + len(audio)] = audio
     total = np.zeros_like(padded)
     for start in range(0, count * SHIFT, SHIFT):
-        spectrum = np.fft.rfft(padded[start : start + BLOCK])
-        magnitude = np.abs(spectrum).astype(np.float32)[None, None]
-        mask, mask_state = masking.run(None, {spectrum_in: magnitude, mask_state_in: mask_state})
-        masked = np.fft.irfft(spectrum * mask[0, 0]).astype(np.float32)[None, None]
-        refined, refine_state = refining.run(None, {block_in: masked, refine_state_in: refine_state})
-        total[start : start + BLOCK] += refined[0, 0]
+        total[start : start + BLOCK] += refine(padded[start : start + BLOCK])
     return total[margin : margin + len(audio)]
+
+
+class Refine:
+    """Both networks with their states: they map one block after the other."""
+
+    def __init__(self) -> None:
+        self.names = [[slot.name for slot in network.get_inputs()] for network in load()]
+        self.mask_state = self.refine_state = np.zeros((1, 2, 128, 2), np.float32)
+
+    def __call__(self, block: np.ndarray) -> np.ndarray:
+        (masking, refining), ((spectrum_in, mask_state_in), (block_in, refine_state_in)) = load(), self.names
+        spectrum = np.fft.rfft(block)
+        magnitude = np.abs(spectrum).astype(np.float32)[None, None]
+        mask, self.mask_state = masking.run(None, {spectrum_in: magnitude, mask_state_in: self.mask_state})
+        masked = np.fft.irfft(spectrum * mask[0, 0]).astype(np.float32)[None, None]
+        refined, self.refine_state = refining.run(None, {block_in: masked, refine_state_in: self.refine_state})
+        return refined[0, 0]
+
+
+LOOKAHEAD_MS = 40
+
+
+class Stream:
+    """Live audio at the rate of the networks."""
+
+    def __init__(self, sample_rate: int) -> None:
+        if sample_rate != NATIVE_RATE:
+            raise ValueError(f"DTLN streams at {NATIVE_RATE} Hz, not at {sample_rate} Hz")
+        self.process = BlockStream(Refine(), BLOCK, SHIFT, LOOKAHEAD_MS * NATIVE_RATE // 1000).process

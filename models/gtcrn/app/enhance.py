@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import at_native_rate, istft, sqrt_hann, stft
+from .audio import BlockStream, at_native_rate, istft, sqrt_hann, stft
 from .runtime import onnx_session
 
 NATIVE_RATE = 16_000
@@ -28,13 +28,42 @@ def enhance(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def denoise(audio: np.ndarray) -> np.ndarray:
-    network = load()
+    mask = Mask()
     spectra = stft(audio, WINDOW, HOP)
     enhanced = np.empty_like(spectra)
-    states = {name: np.zeros(shape, np.float32) for name, shape in STATES.items()}
     for index, spectrum in enumerate(spectra):
-        frame = np.stack([spectrum.real, spectrum.imag], axis=-1).astype(np.float32)[None, :, None]
-        output, *next_states = network.run(None, {"mix": frame, **states})
-        states = dict(zip(STATES, next_states, strict=True))
-        enhanced[index] = output[0, :, 0, 0] + 1j * output[0, :, 0, 1]
+        enhanced[index] = mask(spectrum)
     return istft(enhanced, WINDOW, HOP, len(audio))
+
+
+class Mask:
+    """The network with its states: it maps one spectrum after the other."""
+
+    def __init__(self) -> None:
+        self.states = {name: np.zeros(shape, np.float32) for name, shape in STATES.items()}
+
+    def __call__(self, spectrum: np.ndarray) -> np.ndarray:
+        frame = np.stack([spectrum.real, spectrum.imag], axis=-1).astype(np.float32)[None, :, None]
+        output, *states = load().run(None, {"mix": frame, **self.states})
+        self.states = dict(zip(STATES, states, strict=True))
+        return output[0, :, 0, 0] + 1j * output[0, :, 0, 1]
+
+
+LOOKAHEAD_MS = 40
+
+
+class Stream:
+    """Live audio at the rate of the network."""
+
+    def __init__(self, sample_rate: int) -> None:
+        if sample_rate != NATIVE_RATE:
+            raise ValueError(f"GTCRN streams at {NATIVE_RATE} Hz, not at {sample_rate} Hz")
+        mask = Mask()
+
+        def process_block(block: np.ndarray) -> np.ndarray:
+            spectrum = mask(np.fft.rfft(block * WINDOW, len(WINDOW)))
+            return np.fft.irfft(spectrum, len(WINDOW)) * WINDOW
+
+        weight = WINDOW[HOP:] ** 2 + WINDOW[:HOP] ** 2
+        delay = LOOKAHEAD_MS * NATIVE_RATE // 1000
+        self.process = BlockStream(process_block, len(WINDOW), HOP, delay, weight).process

@@ -33,6 +33,39 @@ def advanced(stream: Callable, audio: np.ndarray, delay: int, frame: int) -> np.
     return stream(padded)[delay : delay + len(audio)]
 
 
+class BlockStream:
+    """A live stream through a function of blocks that overlap. Its output is that of a whole clip, but later.
+
+    `process_block` maps a block of `block` samples, every `shift` samples, to a block that is added to the output.
+    `weight` divides each `shift` samples of that sum, which has the type of the first block. The output lags by
+    `delay` samples: the overlap, and the samples that wait for the next block. `block` is enough.
+    """
+
+    def __init__(
+        self, process_block: Callable, block: int, shift: int, delay: int, weight: np.ndarray | float = 1
+    ) -> None:
+        self.process_block, self.block, self.shift, self.weight = process_block, block, shift, weight
+        self.waiting = np.zeros(block - shift, np.float32)  # A clip begins after this much silence.
+        self.total = None
+        self.skipped = block - shift
+        self.ready = np.zeros(delay, np.float32)
+
+    def process(self, piece: np.ndarray) -> np.ndarray:
+        """As many samples of output as the piece has."""
+        self.waiting = np.concatenate([self.waiting, piece])
+        while len(self.waiting) >= self.block:
+            enhanced = self.process_block(self.waiting[: self.block])
+            self.total = enhanced if self.total is None else self.total + enhanced
+            self.waiting = self.waiting[self.shift :]
+            done = self.total[: self.shift] / self.weight
+            skip = min(self.skipped, self.shift)
+            self.skipped -= skip
+            self.ready = np.concatenate([self.ready, done[skip:].astype(np.float32)])
+            self.total = np.pad(self.total[self.shift :], (0, self.shift))
+        output, self.ready = self.ready[: len(piece)], self.ready[len(piece) :]
+        return output
+
+
 def sqrt_hann(length: int) -> np.ndarray:
     """The square root of the periodic Hann window. Its squares add up to one at half overlap."""
     return np.sin(np.pi * np.arange(length) / length)

@@ -1,4 +1,4 @@
-"""Your model. The server calls `load` once, then `enhance` for each clip.
+"""Your model. The server calls `load` once, then `enhance` for each clip, and makes a `Stream` for live audio.
 
 If your model is faster on many clips at once, as on a GPU, also define
 `enhance_batch(clips: list[np.ndarray], sample_rate: int) -> list[np.ndarray]`. The server then calls that instead.
@@ -18,3 +18,22 @@ def enhance(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     `(1, n)`, `(n, 1)`, float64 or a tensor. This template returns the clip unchanged. Put your model here.
     """
     return audio
+
+
+LOOKAHEAD_MS = 0
+"""By how much the output of `Stream` lags."""
+
+
+class Stream:
+    """Live audio through the model. Delete this class if your model needs the whole clip at once.
+
+    The output must be that of `enhance`, later by LOOKAHEAD_MS in whole frames of 20 ms. `soundsright verify`
+    compares the two. `models/gtcrn` in SoundsRight's repository shows a network that streams.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        """Begin with silence. Several streams can be there at the same time."""
+
+    def process(self, frame: np.ndarray) -> np.ndarray:
+        """The next 20 ms of output for the next 20 ms of input: float32 of the same shape `(n,)`."""
+        return frame

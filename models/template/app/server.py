@@ -1,4 +1,4 @@
-"""The web server of the model: the six endpoints of the model protocol around `enhance` in `enhance.py`.
+"""The web server of the model: the endpoints of the model protocol around `enhance` and `Stream` in `enhance.py`.
 
     GET  /status/             {"container_running": true}    the server is running
     POST /prepare/            {"preparations": true}         loads the model
@@ -6,6 +6,7 @@
     POST /enhance/            {"status": true}               enhances every uploaded file
     GET  /download-enhanced/  a ZIP archive                  returns the enhanced WAV files under the same names
     POST /reset/              {"status": true}               deletes uploads and results
+    POST /stream/             101 Switching Protocols        live frames of 16-bit samples, one out for one in
 
 It listens on the Unix socket in SOUNDSRIGHT_SOCKET, or on TCP port 6500 if that is not set. Audio stays in memory,
 because the only writable folder of a sandbox is in memory as well.
@@ -13,16 +14,23 @@ because the only writable folder of a sandbox is in memory as well.
 
 import functools
 import io
+import math
 import os
 import re
+import socket
 import threading
 import zipfile
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Response, UploadFile
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from . import runtime
 
+STREAM_REQUEST = b"POST /stream/ "
+STREAM_PROTOCOL = "soundsright-stream/1"
+FRAME_MS = 20
+MAX_HEAD_BYTES = 8_192
 PLAIN_WAV_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.wav")
 
 
@@ -34,8 +42,8 @@ def create_app() -> FastAPI:
     lock = threading.Lock()  # Endpoints run in threads, so /status/ answers while /enhance/ works.
 
     @app.get("/status/")
-    def status() -> dict[str, bool]:
-        return {"container_running": True}
+    def status() -> dict[str, bool | float]:
+        return {"container_running": True, **streaming_offer()}
 
     @app.post("/prepare/")
     def prepare() -> dict[str, bool]:
@@ -113,6 +121,72 @@ def enhance_files(files: dict[str, bytes]) -> dict[str, bytes]:
     return results
 
 
+def streaming_offer() -> dict[str, bool | float]:
+    """What `/status/` says about streams, once the model is loaded: nothing if it has no `Stream`."""
+    from importlib import import_module
+
+    if not load_model.cache_info().currsize:
+        return {}
+    model = import_module(".enhance", __package__)
+    return {"streaming": True, "lookahead_ms": model.LOOKAHEAD_MS} if hasattr(model, "Stream") else {}
+
+
+class Protocol(AutoHTTPProtocol):
+    """One connection of the web server. If it asks for a stream, a thread takes it over."""
+
+    head = b""
+    is_http = False
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_http:
+            super().data_received(data)
+            return
+        self.head += data
+        if not self.head.startswith(STREAM_REQUEST[: len(self.head)]):
+            self.is_http = True
+            super().data_received(self.head)
+        elif b"\r\n\r\n" in self.head or len(self.head) > MAX_HEAD_BYTES:
+            self.transport.pause_reading()
+            # A copy of the connection: the server closes its own.
+            connection = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+            threading.Thread(target=serve_stream, args=(connection, self.head), daemon=True).start()
+            self.transport.abort()
+
+
+def serve_stream(connection: socket.socket, request: bytes) -> None:
+    """Answer a request for a stream, and enhance its frames until the client ends it."""
+    import numpy as np
+
+    from . import enhance as model
+
+    head, _, rest = request.partition(b"\r\n\r\n")
+    lines = [line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:]]
+    headers = {name.strip().lower(): value.strip() for name, _, value in lines}
+    rate = int(headers.get("x-sample-rate") or 0)
+    with connection:
+        connection.setblocking(True)
+        if headers.get("upgrade") != STREAM_PROTOCOL or rate <= 0 or rest or not streaming_offer():
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
+        answer = f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {STREAM_PROTOCOL}\r\n\r\n"
+        connection.sendall(answer.encode())
+        stream, samples = model.Stream(rate), rate * FRAME_MS // 1000
+        with connection.makefile("rb") as frames:
+            while len(frame := frames.read(2 * samples)) == 2 * samples:
+                audio = np.frombuffer(frame, "<i2").astype(np.float32) / np.float32(32768)
+                connection.sendall(pcm(stream.process(audio)))
+        for _ in range(math.ceil(model.LOOKAHEAD_MS / FRAME_MS)):
+            connection.sendall(pcm(stream.process(np.zeros(samples, np.float32))))
+
+
+def pcm(audio) -> bytes:
+    """16-bit little-endian samples, rounded as in `write_wav`. NaN becomes silence."""
+    import numpy as np
+
+    scaled = np.rint(np.nan_to_num(np.asarray(audio, np.float64)) * 32768.0)
+    return np.clip(scaled, -32768, 32767).astype("<i2").tobytes()
+
+
 def read_wav(data: bytes):
     """The samples as float32 of shape `(n,)`, full scale ±1, and the sample rate in Hz."""
     import soundfile
@@ -173,9 +247,10 @@ def write_wav(audio, sample_rate: int) -> bytes:
 
 def main() -> None:
     runtime.limit_threads()
-    socket = os.environ.get("SOUNDSRIGHT_SOCKET")
-    address = {"uds": socket} if socket else {"host": "0.0.0.0", "port": 6500}
-    uvicorn.run(create_app(), **address, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+    path = os.environ.get("SOUNDSRIGHT_SOCKET")
+    address = {"uds": path} if path else {"host": "0.0.0.0", "port": 6500}
+    options = {"log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 1}
+    uvicorn.run(create_app(), **address, **options, http=Protocol)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ from .answers import BatchAnswers
 from .file_client import FileModelClient
 from .http_client import HttpModelClient
 from .http_exchange import BoundedSocket, Connect, TooLarge
+from .stream_client import HttpModelStream, lookahead_frames
 
 __all__ = [
     "BatchAnswers",
@@ -9,5 +10,7 @@ __all__ = [
     "Connect",
     "FileModelClient",
     "HttpModelClient",
+    "HttpModelStream",
     "TooLarge",
+    "lookahead_frames",
 ]

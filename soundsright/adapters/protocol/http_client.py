@@ -23,6 +23,7 @@ from typing import IO, Any, NamedTuple
 from soundsright.adapters.protocol.answers import BatchAnswers, answer_of, max_wav_bytes, wav_name
 from soundsright.adapters.protocol.archive import ArchiveBounds, read_archive
 from soundsright.adapters.protocol.http_exchange import Body, Connect, HttpReply, TooLarge, exchange
+from soundsright.adapters.protocol.stream_client import HttpModelStream, offered_lookahead_ms, opened_stream
 from soundsright.core.errors import (
     ModelCrashed,
     ModelFault,
@@ -136,6 +137,32 @@ class HttpModelClient:
         limit_s = self._limits.enhance_fixed_s + self._limits.enhance_factor * audio_s
         self._step(_ENHANCE, time.monotonic() + limit_s, limit_s)
         return self._download(batch, transfer_s, began_s)
+
+    def stream_lookahead_ms(self) -> float | None:
+        """By how much the answer to a stream lags; None if the model does not stream.
+
+        Raises:
+            ModelFault: the model gave no valid answer.
+        """
+        answer = self._step(_STATUS, time.monotonic() + _STATUS_TIMEOUT_S, _STATUS_TIMEOUT_S)
+        return offered_lookahead_ms(answer.fields)
+
+    def open_stream(self, sample_rate_hz: int) -> HttpModelStream:
+        """A new stream. Close it.
+
+        Raises:
+            ModelFault: the model does not stream, or did not begin one.
+        """
+        lookahead_ms = self.stream_lookahead_ms()
+        if lookahead_ms is None:
+            raise ProtocolViolation("GET /status/ does not say that the model streams")
+        return opened_stream(
+            self._connect,
+            sample_rate_hz,
+            lookahead_ms,
+            timeout_s=self._limits.step_timeout_s,
+            fault_of=self._fault_of,
+        )
 
     def _upload(self, batch: Sequence[DegradedClip], limit_s: float) -> float:
         """Upload the clips. Returns the `time.monotonic()` before the first byte."""

@@ -1,5 +1,6 @@
 # Sandboxes, built in and added by other packages.
 from .bubblewrap import BubblewrapSandbox
+from .endpoint import EndpointRunner
 from .exposed import PrivatePaths, exposure
 from .local import checked_interpreter
 from .plugins import SANDBOX_PLUGINS, SandboxFactory, SandboxOptions, plugged_sandbox
@@ -44,6 +45,7 @@ __all__ = [
     "TCP_PORT",
     "VOLUME_BYTES",
     "BubblewrapSandbox",
+    "EndpointRunner",
     "Gpu",
     "GpuPool",
     "GroupPeak",

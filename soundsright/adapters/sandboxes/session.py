@@ -13,7 +13,13 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from soundsright.adapters.protocol import BatchAnswers, Connect, FileModelClient, HttpModelClient
+from soundsright.adapters.protocol import (
+    BatchAnswers,
+    Connect,
+    FileModelClient,
+    HttpModelClient,
+    HttpModelStream,
+)
 from soundsright.adapters.sandboxes.connections import TCP_PORT
 from soundsright.adapters.sandboxes.environment import INPUT_FOLDER, OUTPUT_FOLDER
 from soundsright.adapters.sandboxes.gpu import GpuWatch
@@ -106,6 +112,27 @@ class ModelSession:
         self._enhance_s += result.waited_s
         self._audio_s += sum(clip.audio.duration_s for clip in batch)
         return _timed(result, batch)
+
+    def stream_lookahead_ms(self) -> float | None:
+        """By how much the answer to a stream lags; None if the model does not stream.
+
+        Raises:
+            ModelFault: the model gave no valid answer.
+        """
+        with _log_in_faults(self.log):
+            return self._client.stream_lookahead_ms() if isinstance(self._client, HttpModelClient) else None
+
+    @contextlib.contextmanager
+    def open_stream(self, sample_rate_hz: int) -> Iterator[HttpModelStream]:
+        """A new stream, which ends with the context. It can last while batches are enhanced.
+
+        Raises:
+            ModelFault: the model does not stream, or did not begin one.
+        """
+        if not isinstance(self._client, HttpModelClient):
+            raise ProtocolViolation("a model over files does not stream")
+        with _log_in_faults(self.log), contextlib.closing(self._client.open_stream(sample_rate_hz)) as stream:
+            yield stream
 
     def restart_peaks(self) -> bool:
         """Measure the peaks of memory from now on. False: the control group's peak stays that since the start."""

@@ -44,10 +44,12 @@ from soundsright.core.ports.runners import (
     ImageKeeper,
     ImageRunner,
     MeteredModel,
+    ModelStream,
     Runner,
     RunningModel,
     Sandbox,
     SandboxLimits,
+    StreamingModel,
 )
 from soundsright.core.ports.speech import RoundSpeech, SpeechSource
 from soundsright.core.ports.state import StateStore, TitleRow
@@ -76,6 +78,7 @@ __all__ = [
     "LiveChain",
     "MeteredModel",
     "ModelHub",
+    "ModelStream",
     "Neuron",
     "NewRecord",
     "Peers",
@@ -98,6 +101,7 @@ __all__ = [
     "SpeechSource",
     "StateStore",
     "StoredObject",
+    "StreamingModel",
     "SubmissionBoard",
     "SubnetRules",
     "TakenSubmissions",

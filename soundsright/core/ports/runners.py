@@ -93,6 +93,49 @@ class MeteredModel(RunningModel, Protocol):
         ...
 
 
+class ModelStream(Protocol):
+    """A live stream through a model. Frames are 16-bit little-endian PCM of one channel, all of `frame_bytes`."""
+
+    frame_bytes: int
+
+    def exchange(self, frame: bytes) -> bytes:
+        """The frame that the model answers to this one. It lags by the model's look-ahead.
+
+        Raises:
+            ModelFault: there is none in time.
+        """
+        ...
+
+    def finish(self) -> tuple[bytes, ...]:
+        """End the stream. The last frames, which the look-ahead held back.
+
+        Raises:
+            ModelFault: they do not come in time.
+        """
+        ...
+
+
+@runtime_checkable
+class StreamingModel(RunningModel, Protocol):
+    """A running model that can also be asked for streams, next to batches. Any thread may ask."""
+
+    def stream_lookahead_ms(self) -> float | None:
+        """By how much the answer to a stream lags; None if the model does not stream.
+
+        Raises:
+            ModelFault: the model gave no valid answer.
+        """
+        ...
+
+    def open_stream(self, sample_rate_hz: int) -> AbstractContextManager[ModelStream]:
+        """A new stream, which ends with the context. Ask only a model that streams.
+
+        Raises:
+            ModelFault: the model did not begin one.
+        """
+        ...
+
+
 class Runner(Protocol):
     """Runs entries: it takes an entry and clips, and returns answers with their times.
 

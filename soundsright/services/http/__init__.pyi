@@ -12,12 +12,14 @@ from .requests import (
     Throttle,
     answer_refusals,
     bounded_body,
+    deny,
     described_body,
     listening,
     parsed,
     refusals,
     signed_body,
     signed_refusals,
+    signed_upgrade,
 )
 from .state import Health, configure_logging
 from .trailers import trailing_response
@@ -38,6 +40,7 @@ __all__ = [
     "bounded_body",
     "chain_app",
     "configure_logging",
+    "deny",
     "described_body",
     "health_app",
     "listening",
@@ -48,6 +51,7 @@ __all__ = [
     "sign_answers",
     "signed_body",
     "signed_refusals",
+    "signed_upgrade",
     "trailing_response",
     "vouch",
 ]

@@ -22,10 +22,31 @@ _SOCKET_BYTES = 128 << 10
 _HEADER_BYTES = 16_384
 
 
-class _Front(Protocol):
+class HoldsConnections(Protocol):
+    """The part of the front to which a connection reports."""
+
     def clock_s(self) -> float: ...
-    def opened(self, connection: Connection) -> bool: ...
-    def closed(self, connection: Connection) -> None: ...
+    def opened(self, connection: Any) -> bool: ...
+    def closed(self, connection: Any) -> None: ...
+
+
+class Held:
+    """The part of a connection that tells whether its client reads."""
+
+    transport: Any
+    reply_bytes = 0
+    read_since_s: float | None = None
+
+    def stops_reading(self, now_s: float, read_bytes: int, read_s: float) -> bool:
+        """Whether the client read too little of the reply for too long."""
+        unread_bytes = int(self.transport.get_write_buffer_size())
+        # The service writes more only after the client has read most of what there was.
+        has_read = not self.reply_bytes - read_bytes < unread_bytes <= self.reply_bytes
+        if not unread_bytes:
+            self.read_since_s = None
+        elif self.read_since_s is None or has_read:
+            self.read_since_s, self.reply_bytes = now_s, unread_bytes
+        return self.read_since_s is not None and now_s - self.read_since_s > read_s
 
 
 class _TrailingConnection(h11.Connection):
@@ -39,12 +60,12 @@ class _TrailingConnection(h11.Connection):
         return super().send(event)
 
 
-class Connection(H11Protocol):
+class Connection(Held, H11Protocol):
     """The server's protocol for one connection, which reports to the front."""
 
     conn: _TrailingConnection
 
-    def __init__(self, front: _Front, *args: Any, **options: Any) -> None:
+    def __init__(self, front: HoldsConnections, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.conn = _TrailingConnection(h11.SERVER, self.config.h11_max_incomplete_event_size or _HEADER_BYTES)
         self.front = front
@@ -52,8 +73,6 @@ class Connection(H11Protocol):
         self.stage = Stage.HEADER
         self.since_s = 0.0
         self.received_bytes = 0
-        self.reply_bytes = 0
-        self.read_since_s: float | None = None
         self.turn: asyncio.Future[bool] | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -78,6 +97,11 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         self.received_bytes, self.turn = 0, None
         super().on_response_complete()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        # Another protocol takes this connection over, and a place of its own.
+        self.front.closed(self)
+        super().handle_websocket_upgrade(event)
 
     @property
     def held_bytes(self) -> int:
@@ -106,15 +130,4 @@ class Connection(H11Protocol):
         longest_s = {Stage.HEADER: limits.header_s, Stage.BODY: limits.body_s}.get(self.stage)
         if longest_s is not None and now_s - self.since_s > longest_s:
             return True
-        return self.stops_reading(now_s, limits)
-
-    def stops_reading(self, now_s: float, limits: Limits) -> bool:
-        """Whether the client read too little of the reply for too long."""
-        unread_bytes = int(self.transport.get_write_buffer_size())
-        # The service writes more only after the client has read most of what there was.
-        has_read = not self.reply_bytes - limits.read_bytes < unread_bytes <= self.reply_bytes
-        if not unread_bytes:
-            self.read_since_s = None
-        elif self.read_since_s is None or has_read:
-            self.read_since_s, self.reply_bytes = now_s, unread_bytes
-        return self.read_since_s is not None and now_s - self.read_since_s > limits.read_s
+        return self.stops_reading(now_s, limits.read_bytes, limits.read_s)

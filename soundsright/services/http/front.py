@@ -22,15 +22,20 @@ from soundsright.services.http.turns import Turns
 
 if TYPE_CHECKING:
     import uvicorn
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from soundsright.services.http.connection import Connection
+    from soundsright.services.http.websockets import StreamConnection
+
+    AnyConnection = Connection | StreamConnection
 
 _VOUCH = "soundsright.vouch"
 _MAX_KNOWN_NETWORKS = 4_096
 _MAX_HEADER_BYTES = 16_384
 _SHUTDOWN_S = 3
+MAX_MESSAGE_BYTES = 8_192
+"""The longest message of a WebSocket: more than two frames of 20 ms at 48 kHz."""
 
 
 class Front:
@@ -39,8 +44,8 @@ class Front:
     def __init__(self, limits: Limits, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
         self.clock_s = clock_s
-        self._connections: set[Connection] = set()
-        self._by_peer: dict[Any, Connection] = {}
+        self._connections: set[AnyConnection] = set()
+        self._by_peer: dict[Any, AnyConnection] = {}
         self._turns = Turns(
             per_client=max(1, limits.per_client // 4) if limits.per_client else limits.connections,
             total=2 * limits.connections,  # More than there are connections: some clients leave before the reply.
@@ -62,6 +67,8 @@ class Front:
         from starlette.requests import ClientDisconnect
         from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+        from soundsright.services.http.connection import Connection
+
         # A proxy on this machine tells the address of its client. It counts for the rates of requests.
         inner: Any = ProxyHeadersMiddleware(app, trusted_hosts="127.0.0.1,::1")  # type: ignore[arg-type]
 
@@ -73,6 +80,8 @@ class Front:
             connection.turn = self._turns.request(client)
             if not await connection.turn:
                 connection.transport.abort()
+                if scope["type"] == "websocket":
+                    await send({"type": "websocket.close"})  # The server logs an error without an answer.
                 return
             has_turn = True
 
@@ -87,8 +96,11 @@ class Front:
                 await send(message)
 
             scope[_VOUCH] = lambda: self.vouch(client)
+            sending: Send = send_after_turn
+            if isinstance(connection, Connection):
+                sending = with_trailers(scope, send_after_turn, connection)
             try:
-                await inner(scope, receive, with_trailers(scope, send_after_turn, connection))
+                await inner(scope, receive, sending)
             except ClientDisconnect:
                 return  # It left before its request was complete. That is no fault of the app.
             finally:
@@ -96,7 +108,7 @@ class Front:
 
         return outer
 
-    def opened(self, connection: Connection) -> bool:
+    def opened(self, connection: AnyConnection) -> bool:
         """Make room for a new connection. False if there is none."""
         client, limits = connection.client_network, self.limits
         if limits.per_client and self._per_client[client] >= limits.per_client:
@@ -115,7 +127,7 @@ class Front:
             self._start_sweeping()
         return has_room
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: AnyConnection) -> None:
         if connection in self._connections:
             self._connections.remove(connection)
             self._by_peer.pop(connection.client, None)
@@ -125,19 +137,19 @@ class Front:
             if not self._per_client[connection.client_network]:
                 del self._per_client[connection.client_network]
 
-    def _drop_one_of(self, connections: Iterable[Connection]) -> bool:
+    def _drop_one_of(self, connections: Iterable[AnyConnection]) -> bool:
         """Drop the one of these that matters least. False if the service works on all of them, or there is none.
 
         Clients that nobody vouched for come first, then requests that are not complete, then the client with the
         most connections, then the oldest.
         """
-        waiting = [each for each in connections if each.look() is not Stage.WORK]
+        waiting = [each for each in connections if each.look() not in (Stage.WORK, Stage.STREAM)]
         if not waiting:
             return False
         self._drop(min(waiting, key=self._rank))
         return True
 
-    def _rank(self, connection: Connection) -> tuple[bool, bool, int, float]:
+    def _rank(self, connection: AnyConnection) -> tuple[bool, bool, int, float]:
         return (
             connection.client_network in self._known,
             connection.stage in (Stage.REPLY, Stage.CLOSING),
@@ -145,7 +157,7 @@ class Front:
             connection.since_s,
         )
 
-    def _drop(self, connection: Connection) -> None:
+    def _drop(self, connection: AnyConnection) -> None:
         self.closed(connection)
         connection.transport.abort()
 
@@ -186,15 +198,17 @@ class Front:
             self._drop(largest)
 
 
-def vouch(request: Request) -> None:
+def vouch(request: HTTPConnection) -> None:
     """Tell the front that this request came from a client that it should prefer."""
     vouch_for_client = request.scope.get(_VOUCH)
     if vouch_for_client is not None:
         vouch_for_client()
 
 
-def server_config(app: ASGIApp, limits: Limits, *, clock_s: Callable[[], float] = time.monotonic) -> uvicorn.Config:
-    """The configuration of a server for `app` behind a front.
+def server_config(
+    app: ASGIApp, limits: Limits, *, clock_s: Callable[[], float] = time.monotonic, has_streams: bool = False
+) -> uvicorn.Config:
+    """The configuration of a server for `app` behind a front. With `has_streams` it accepts WebSockets.
 
     The server logs errors only. A stranger could fill a disk with warnings about what the stranger sends.
     """
@@ -205,12 +219,21 @@ def server_config(app: ASGIApp, limits: Limits, *, clock_s: Callable[[], float] 
     _allow_open_files(limits.connections)
     front = Front(limits, clock_s)
     protocol: Any = partial(Connection, front)
+    websockets: Any = _websockets(front) if has_streams else "none"
     return uvicorn.Config(
-        front.in_turn(app), http=protocol, ws="none", lifespan="off", interface="asgi3", log_config=None,
+        front.in_turn(app), http=protocol, ws=websockets, lifespan="off", interface="asgi3", log_config=None,
         log_level="error", access_log=False, server_header=False, proxy_headers=False, backlog=128,
         timeout_keep_alive=max(1, round(limits.idle_s)), timeout_graceful_shutdown=_SHUTDOWN_S,
         h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        ws_max_size=MAX_MESSAGE_BYTES, ws_per_message_deflate=False,
     )  # fmt: skip
+
+
+def _websockets(front: Front) -> Any:
+    """The protocol of WebSockets, whose messages are small and not compressed."""
+    from soundsright.services.http.websockets import StreamConnection
+
+    return partial(StreamConnection, front)
 
 
 def _allow_open_files(connections: int) -> None:

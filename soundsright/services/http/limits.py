@@ -36,6 +36,8 @@ class Limits:
     read_s: float = 30.0
     """Time to read the next `read_bytes` of a reply."""
     read_bytes: int = 16 << 10
+    stream_read_s: float = 10.0
+    """Time to read the next `read_bytes` of a WebSocket."""
     idle_s: float = 15.0
     """Time between two requests of one connection."""
 
@@ -67,4 +69,5 @@ class Stage(enum.Enum):
     WORK = "the service"
     REPLY = "the end of a reply"
     IDLE = "the next request"
+    STREAM = "nothing: it is an accepted WebSocket"
     CLOSING = "the client to read the last reply"

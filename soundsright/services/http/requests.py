@@ -21,7 +21,9 @@ from soundsright.services.http.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
     from pydantic import BaseModel
+    from starlette.requests import HTTPConnection
     from starlette.responses import JSONResponse
+    from starlette.websockets import WebSocket
 
     M = TypeVar("M", bound=BaseModel)
 
@@ -61,7 +63,33 @@ async def signed_body(request: Request, *, admit: Admit, throttle: Throttle, max
     return sender, body
 
 
-def _sent_path(request: Request) -> str:
+def signed_upgrade(websocket: WebSocket, *, admit: Admit, throttle: Throttle) -> tuple[str, int]:
+    """The sender of a signed request for a WebSocket, and its nonce. It is counted before it is verified.
+
+    Raises:
+        RequestRefused: as `throttle` and `admit`.
+    """
+    throttle(client_network(websocket.client.host if websocket.client else ""))
+    sender = admit("GET", _sent_path(websocket), websocket.headers, b"")
+    return sender, int(websocket.headers["x-bittensor-nonce"])
+
+
+async def deny(websocket: WebSocket, error: RequestRefused | InfrastructureFault) -> None:
+    """Answer a request for a WebSocket by a refusal, as `answer_refusals` does for other requests."""
+    await websocket.send_denial_response(_refusal(error))
+
+
+def _refusal(error: RequestRefused | InfrastructureFault) -> JSONResponse:
+    from starlette.responses import JSONResponse
+
+    if isinstance(error, InfrastructureFault):
+        sentence = "The service cannot answer now. Try again later."
+        return JSONResponse({"code": "unavailable", "sentence": sentence}, 503)
+    headers = None if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    return JSONResponse({"code": error.code, "sentence": error.sentence}, error.status, headers)
+
+
+def _sent_path(request: HTTPConnection) -> str:
     """The path with its query as the client sent and signed it: not decoded, so that `%0A` and `%3F` stay apart."""
     raw_path: bytes | None = request.scope.get("raw_path")
     path = quote(request.url.path) if raw_path is None else raw_path.decode("latin-1")
@@ -123,19 +151,12 @@ def described_body(form: type[BaseModel] | Mapping[str, Any]) -> dict[str, Any]:
 
 def answer_refusals(app: FastAPI) -> None:
     """Send refusals and faults of `app` as JSON with a stable code. No traceback leaves the machine."""
-    from starlette.responses import JSONResponse
 
     def refused(_request: Request, error: Any) -> JSONResponse:
-        headers = None if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-        return JSONResponse({"code": error.code, "sentence": error.sentence}, error.status, headers)
-
-    def failed(_request: Request, _error: Any) -> JSONResponse:
-        return JSONResponse(
-            {"code": "unavailable", "sentence": "The service cannot answer now. Try again later."}, 503
-        )
+        return _refusal(error)
 
     app.add_exception_handler(RequestRefused, refused)
-    app.add_exception_handler(InfrastructureFault, failed)
+    app.add_exception_handler(InfrastructureFault, refused)
 
 
 class PortTaken(UsageError):
@@ -179,7 +200,7 @@ class HttpService:
     """An app that a separate thread serves, so that it answers even while the process is busy.
 
     `limits` say which connections it holds: slow and silent clients cannot keep others out. `clock_s` measures how
-    slow they are.
+    slow they are. With `has_streams` it accepts WebSockets.
     """
 
     def __init__(
@@ -190,10 +211,11 @@ class HttpService:
         name: str,
         limits: Limits = DEFAULT_LIMITS,
         clock_s: Callable[[], float] = time.monotonic,
+        has_streams: bool = False,
     ) -> None:
         import uvicorn
 
-        self._server = uvicorn.Server(server_config(app, limits, clock_s=clock_s))
+        self._server = uvicorn.Server(server_config(app, limits, clock_s=clock_s, has_streams=has_streams))
         self._sock = sock
         self._thread = threading.Thread(target=self._server.run, args=([sock],), name=name, daemon=True)
 

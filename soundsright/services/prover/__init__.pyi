@@ -1,6 +1,7 @@
-from .api import ProverAccess, prover_app
+from .access import ProverAccess
+from .api import prover_app
 from .callers import CallerRules, PermittedCallers
-from .keeping import Enhanced
+from .keeping import Enhanced, QueueLimits
 from .service import Prover, ProverLimits
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "Prover",
     "ProverAccess",
     "ProverLimits",
+    "QueueLimits",
     "prover_app",
 ]

@@ -1,4 +1,4 @@
-"""The prover's HTTP interface: `GET /v1/model`, `POST /challenge` and `POST /inference`.
+"""The prover's HTTP interface: `GET /v1/model`, `POST /challenge`, `POST /inference`, `/v1/stream`.
 
 Each request is counted for its address, limited in size and verified before it is parsed. Sizes are in bytes.
 """
@@ -9,7 +9,6 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from soundsright.core.audio import Audio, pcm16
@@ -19,8 +18,6 @@ from soundsright.core.errors import RequestRefused
 from soundsright.core.tiers import CHALLENGE_SCHEMA, INFERENCE_SCHEMA
 from soundsright.core.wav import encode_wav
 from soundsright.services.http import (
-    Admit,
-    Throttle,
     answer_refusals,
     described_body,
     refusals,
@@ -30,9 +27,12 @@ from soundsright.services.http import (
     trailing_response,
     vouch,
 )
+from soundsright.services.prover.access import ProverAccess
 from soundsright.services.prover.keeping import Enhanced
 from soundsright.services.prover.requests import AudioRequest, audio_request, max_request_bytes
 from soundsright.services.prover.service import Prover
+from soundsright.services.prover.streams import add_stream
+from soundsright.services.streaming import StreamBounds
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -43,21 +43,10 @@ _CHUNK_BYTES = 32 << 10
 _NONCE = "x-bittensor-nonce"
 
 
-@dataclass(frozen=True)
-class ProverAccess:
-    """The checks of requests.
-
-    `admit` verifies a signature. `throttle` counts the requests of an address. `check_caller` raises
-    `RequestRefused` if the hotkey may not call; it may read the chain.
-    """
-
-    admit: Admit
-    throttle: Throttle
-    check_caller: Callable[[str], None]
-
-
-def prover_app(prover: Prover, access: ProverAccess, *, sign: Callable[[bytes], bytes]) -> "FastAPI":
-    """The app of a prover. `sign` signs its answers by the prover's hotkey."""
+def prover_app(
+    prover: Prover, access: ProverAccess, *, sign: Callable[[bytes], bytes], bounds: StreamBounds | None = None
+) -> "FastAPI":
+    """The app of a prover. `sign` signs its answers by the prover's hotkey. `bounds` limits each stream."""
     from fastapi import FastAPI
 
     app = FastAPI(
@@ -70,6 +59,7 @@ def prover_app(prover: Prover, access: ProverAccess, *, sign: Callable[[bytes], 
     answer_refusals(app)
     _add_model(app, prover, access)
     _add_audio(app, prover, access)
+    add_stream(app, prover, access, sign, places=prover.stream_places(), bounds=bounds or StreamBounds())
     sign_answers(app, sign, max_bytes=_MAX_SIGNED_BYTES)
     return app
 

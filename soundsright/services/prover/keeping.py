@@ -7,12 +7,13 @@ model once more, because the model could have crashed before.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ from soundsright.core.errors import (
     UsageError,
     printable,
 )
-from soundsright.core.ports import DegradedClip, Runner, RunningModel, SandboxLimits
+from soundsright.core.ports import DegradedClip, ModelStream, Runner, RunningModel, SandboxLimits, StreamingModel
 from soundsright.core.submission import FetchedModel
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
@@ -87,6 +88,9 @@ class KeptModel:
         self._waiting: deque[_Job] = deque()
         self._senders: Counter[str] = Counter()
         self._running: dict[int, RunningModel] = {}
+        self._streams: Counter[int] = Counter()
+        self._suspects: set[int] = set()
+        self._lookahead_ms: float | None = None
         self._problem: str | None = "The model has not started yet"
         self._busy_mean_s = 1.0
         self._is_closing = False
@@ -117,16 +121,47 @@ class KeptModel:
         with self._changed:
             return None if self._running else self._problem
 
-    def running(self) -> RunningModel:
-        """One of the running copies.
+    def stream_lookahead_ms(self) -> float | None:
+        """The look-ahead of the model's streams; None if it does not stream.
 
         Raises:
             RequestRefused: `loading`.
         """
         with self._changed:
-            for model in self._running.values():
-                return model
+            if self._running:
+                return self._lookahead_ms
         raise _loading()
+
+    @contextlib.contextmanager
+    def stream(self, sample_rate_hz: int) -> Iterator[ModelStream]:
+        """A stream through the copy with the fewest. A copy that fails in a stream is started again.
+
+        Raises:
+            RequestRefused: `loading`.
+            ModelFault: the model did not begin one.
+        """
+        with self._changed:
+            if not self._running:
+                raise _loading()
+            slot = min(self._running, key=lambda each: (self._streams[each], each))
+            model = self._running[slot]
+            self._streams[slot] += 1
+        try:
+            assert isinstance(model, StreamingModel)
+            with model.open_stream(sample_rate_hz) as stream:
+                yield _WatchedStream(stream, lambda: self._suspect(model))
+        except ModelCrashed:
+            self._suspect(model)
+            raise
+        finally:
+            with self._changed:
+                self._streams[slot] -= 1
+
+    def _suspect(self, model: RunningModel) -> None:
+        """Let the slot of this copy start it again."""
+        with self._changed:
+            self._suspects.add(id(model))
+            self._changed.notify_all()
 
     def submit(self, audio: Audio, sender: str) -> Future[Enhanced]:
         """The future of the enhanced recording.
@@ -170,8 +205,9 @@ class KeptModel:
         serving = _Serving(self, unfinished)
         try:
             with self._runner.run(self._model, limits=self._limits) as running:
+                lookahead_ms = running.stream_lookahead_ms() if isinstance(running, StreamingModel) else None
                 with self._changed:
-                    self._running[slot] = running
+                    self._running[slot], self._lookahead_ms = running, lookahead_ms
                 serving.serve(running)
         except (ModelFault, InfrastructureFault) as fault:
             self._note(f"The model stopped: {printable(str(fault))[:300]}")
@@ -180,7 +216,7 @@ class KeptModel:
             self._note("The model's slot failed, for a reason that is in the log")
         finally:
             with self._changed:
-                self._running.pop(slot, None)
+                self._suspects.discard(id(self._running.pop(slot, None)))
         return serving.enhanced_some, serving.job
 
     def _note(self, problem: str) -> None:
@@ -189,12 +225,15 @@ class KeptModel:
         if not self._is_closing:
             _log.warning(problem, extra={"action": "prover_model"})
 
-    def next_job(self) -> _Job | None:
-        """The next recording, once there is one; None at the end. One that waited for too long is refused."""
+    def next_job(self, model: RunningModel) -> _Job | None:
+        """The next recording, once there is one; None at the end, or if this copy of the model must start again.
+
+        One that waited for too long is refused.
+        """
         with self._changed:
             while True:
-                self._changed.wait_for(lambda: self._waiting or self._is_closing)
-                if self._is_closing:
+                self._changed.wait_for(lambda: self._waiting or self._is_closing or id(model) in self._suspects)
+                if self._is_closing or id(model) in self._suspects:
                     return None
                 job = self._waiting.popleft()
                 self._senders[job.sender] -= 1
@@ -213,6 +252,31 @@ class KeptModel:
         return self._monotonic_s()
 
 
+class _WatchedStream:
+    """A stream that tells when its model failed."""
+
+    def __init__(self, stream: ModelStream, failed: Callable[[], None]) -> None:
+        self._stream = stream
+        self._failed = failed
+        self.frame_bytes = stream.frame_bytes
+
+    def exchange(self, frame: bytes) -> bytes:
+        with self._watching():
+            return self._stream.exchange(frame)
+
+    def finish(self) -> tuple[bytes, ...]:
+        with self._watching():
+            return self._stream.finish()
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        try:
+            yield
+        except ModelCrashed:
+            self._failed()
+            raise
+
+
 class _Serving:
     """One running model at work. `job` is the recording that it has not answered."""
 
@@ -224,7 +288,7 @@ class _Serving:
     def serve(self, model: RunningModel) -> None:
         """Enhance recordings until the end, or until the model fails."""
         while True:
-            self.job = job = self.job or self._kept.next_job()
+            self.job = job = self.job or self._kept.next_job(model)
             if job is None:
                 return
             job.tries_left -= 1

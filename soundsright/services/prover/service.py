@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 
 from soundsright.core.audio import Audio
-from soundsright.core.ports import Runner, SandboxLimits
+from soundsright.core.errors import RequestRefused
+from soundsright.core.ports import ModelStream, Runner, SandboxLimits
 from soundsright.core.submission import FetchedModel
 from soundsright.core.tiers import ServedModel
 from soundsright.services.prover.keeping import Enhanced, KeptModel, QueueLimits
+from soundsright.services.streaming import StreamPlaces
 
 
 @dataclass(frozen=True)
@@ -18,16 +21,21 @@ class ProverLimits:
 
     sandbox: SandboxLimits = field(default_factory=SandboxLimits)
     queue: QueueLimits = field(default_factory=QueueLimits)
+    streams_per_slot: int = 4
 
 
 class Prover:
-    """Keeps a model running and enhances recordings with it. `offer` is what it says about itself."""
+    """Keeps a model running and enhances recordings with it.
+
+    `offer` is what it says about itself, except for streams: whether it streams, the running model says.
+    """
 
     def __init__(
         self, runner: Runner, model: FetchedModel, offer: ServedModel, limits: ProverLimits | None = None
     ) -> None:
         limits = limits or ProverLimits()
         self.offer = offer
+        self._streams_per_slot = limits.streams_per_slot
         self._kept = KeptModel(runner, model, limits.sandbox, slots=offer.slots, queue=limits.queue)
 
     def start(self) -> Prover:
@@ -50,8 +58,35 @@ class Prover:
         Raises:
             RequestRefused: `loading`.
         """
-        self._kept.running()
-        return self.offer
+        lookahead_ms = self._kept.stream_lookahead_ms()
+        if lookahead_ms is None:
+            return self.offer
+        return replace(self.offer, streaming=True, lookahead_ms=lookahead_ms)
+
+    def stream_lookahead_ms(self) -> float:
+        """The look-ahead of the running model's streams.
+
+        Raises:
+            RequestRefused: `loading`, or `no_stream` if the model does not stream.
+        """
+        served = self.served()
+        if not served.streaming:
+            raise RequestRefused("no_stream", "This model does not stream", status=404)
+        return served.lookahead_ms
+
+    def stream(self) -> AbstractContextManager[ModelStream]:
+        """A stream through the running model, which ends with the context.
+
+        Raises:
+            RequestRefused: `loading`.
+            ModelFault: the model did not begin one.
+        """
+        return self._kept.stream(self.offer.sample_rate_hz)
+
+    def stream_places(self) -> StreamPlaces:
+        """The places for streams, by the number of slots."""
+        in_all = self._streams_per_slot * self.offer.slots
+        return StreamPlaces(in_all, per_key=max(1, in_all // 2), per_address=in_all)
 
     def enhance(self, audio: Audio, sender: str) -> Future[Enhanced]:
         """The future of the enhanced recording.

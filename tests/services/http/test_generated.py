@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from soundsright.adapters.peers.auth import RequestGate
 from soundsright.core.errors import UsageError
 from soundsright.core.ss58 import is_address
+from soundsright.core.tiers import ServedModel
 from soundsright.services.board.server import LiveSite, board_app
 from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.board.status_view import RoundWatch
@@ -30,11 +32,20 @@ from soundsright.services.listening.room import ListeningRoom
 from soundsright.services.listening.server import listening_app
 from soundsright.services.log.api import log_app
 from soundsright.services.miner.api import miner_app
+from soundsright.services.prover import Prover, ProverAccess, prover_app
 from soundsright.services.records.feedback import sign_feedback
 from soundsright.services.records.runs import read_run
 from soundsright.services.validator.api import validator_app
 from soundsright.services.validator.gossip import SharedReveals
 from soundsright.testing import VirtualClock
+from soundsright.testing.provers import (
+    COMPETITION,
+    MODEL,
+    RATE_HZ,
+    FunctionRunner,
+    fetched_reference,
+    reference_model,
+)
 from tests.services.executor_api import executors as executor_api
 from tests.services.federation_api import api_bench as federation_api
 from tests.services.log.log_bench import ADMISSION, filled
@@ -117,9 +128,18 @@ def federation_service(_folder: Path, admit: Admit) -> FastAPI:
     return bench.app(admit=admit, admins=(VICTOR.address,))
 
 
+def prover_service(_folder: Path, admit: Admit) -> FastAPI:
+    offer = ServedModel(ALICE.address, str(MODEL), COMPETITION, RATE_HZ, 5.0, 1)
+    prover = Prover(FunctionRunner(reference_model), fetched_reference(ALICE), offer).start()
+    while prover.problem is not None:
+        time.sleep(0.01)
+    access = ProverAccess(admit, lambda _client: None, lambda _hotkey: None)
+    return prover_app(prover, access, sign=ALICE.sign)
+
+
 SIGNED = (
     *(miner_service, validator_service, chain_service, executor_service, subnet_service),
-    federation_service,
+    *(federation_service, prover_service),
 )
 
 
@@ -206,7 +226,7 @@ def test_generated_requests_find_no_fault_in_pages(
 
 def test_every_service_is_among_these() -> None:
     sources = [path.read_text() for path in sorted((ROOT / "soundsright").rglob("*.py"))]
-    assert sum(source.count(" = FastAPI(") for source in sources) == 10
+    assert sum(source.count(" = FastAPI(") for source in sources) == 11
 
 
 @pytest.mark.parametrize("service", SIGNED)
