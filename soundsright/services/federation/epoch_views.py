@@ -65,7 +65,7 @@ def listed(memory: FederationMemory, epoch: int) -> Allowlist:
 def _serve(memory: FederationMemory, views: Iterable[str]) -> None:
     """Serve copies of the views that were read, for validators that cannot read their authors' buckets.
 
-    The own bucket is not needed to decide, so its failure is only told.
+    The own bucket is not needed to decide, so its failure is only logged.
     """
     try:
         memory.mirror.serve(views)

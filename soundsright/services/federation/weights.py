@@ -206,7 +206,7 @@ class _EpochWork:
         self.told = {_WINNERS: decided.sentence} if isinstance(decided, NoWinners) else {}
 
     def _save_table(self, memory: FederationMemory, epoch: int, finalized: int) -> None:
-        """Save the state of the federation for pages. Nothing depends on it, so a failure is only told."""
+        """Save the state of the federation for pages. Nothing depends on it, so a failure is only logged."""
         try:
             table = table_of(self._context, memory, reading_of(memory, epoch, finalized))
             write_federation_table(self._context.folder / TABLE, table)
