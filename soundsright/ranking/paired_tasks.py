@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 
 EXACT_UP_TO_TASKS = 14
 """So many tasks are flipped in every way; 2 to this power sums for each comparison are fast."""
+MAX_FACTOR = 1 << 20
+"""The largest weight of a task, so that sums of weighted differences stay exact."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,18 @@ class PairedLead:
 def task_factors(counts: Sequence[int]) -> tuple[int, ...]:
     """The weight of a task of each validator, times one number that makes all of them whole; 0 without a task.
 
-    No p-value depends on that number. Whole numbers have exact sums, so ties stay ties on every machine.
+    No p-value depends on that number. Whole numbers have exact sums, so ties stay ties on every machine. With many
+    validators and thousands of tasks that number would be too large. Then weights are rounded, to a millionth.
 
     >>> task_factors([3, 0, 2])
     (2, 0, 3)
+    >>> task_factors([10_007, 10_009, 10_037])
+    (1048576, 1048366, 1045442)
     """
-    common = math.lcm(*filter(None, counts))
+    present = [count for count in counts if count]
+    common, least = math.lcm(*present), min(present, default=1)
+    if common // least > MAX_FACTOR:
+        return tuple((MAX_FACTOR * least + count // 2) // count if count else 0 for count in counts)
     return tuple(common // count if count else 0 for count in counts)
 
 

@@ -17,7 +17,10 @@ from soundsright.services.federation.verdict import MAX_VERDICT_BYTES
 from soundsright.services.federation.verdict_reader import Equivocation, VerdictReader
 
 MAX_PER_VIEW = 32
-"""So many digests of one view are looked into at a time, so that a made-up view takes little time."""
+"""So many digests of one view that no majority lists are looked into at a time.
+
+So made-up views take little time, also if two validators list the same digests.
+"""
 
 Place = tuple[int, str]
 
@@ -36,7 +39,7 @@ class Contradictions:
         Raises:
             InfrastructureFault: this machine's disk or state fails.
         """
-        places = self._chosen(_digests_in(views, self._verdicts))
+        places = self._chosen(_digests_in(views, self._verdicts), len(views))
         missing = {
             digest: Sought(digest, MAX_VERDICT_BYTES, None, tuple(holders))
             for by_digest in places.values()
@@ -50,8 +53,8 @@ class Contradictions:
             Equivocation(*place, *digests[:2]) for place, digests in sorted(shown.items()) if len(digests) > 1
         )
 
-    def _chosen(self, places: dict[Place, dict[str, list[str]]]) -> dict[Place, dict[str, list[str]]]:
-        """The places that are looked into now: of each view a few, those tried least first."""
+    def _chosen(self, places: dict[Place, dict[str, list[str]]], views: int) -> dict[Place, dict[str, list[str]]]:
+        """The places that are looked into now: of each of the views a few, those tried least first."""
 
         def tries(place: Place) -> int:
             return max(self._tries[digest] for digest in places[place])
@@ -59,9 +62,9 @@ class Contradictions:
         taken: Counter[str] = Counter()
         chosen: dict[Place, dict[str, list[str]]] = {}
         for place in sorted(places, key=lambda place: (tries(place), place)):
-            alone = [hotkeys[0] for hotkeys in places[place].values() if len(hotkeys) == 1]
-            if all(taken[hotkey] < MAX_PER_VIEW for hotkey in alone):
-                taken.update(alone)
+            few = [hotkey for hotkeys in places[place].values() if 2 * len(hotkeys) <= views for hotkey in hotkeys]
+            if all(taken[hotkey] < MAX_PER_VIEW for hotkey in few):
+                taken.update(few)
                 chosen[place] = places[place]
         return chosen
 

@@ -15,6 +15,8 @@ from soundsright.core.ports import LiveChain, TxResult
 from soundsright.core.submission import Commitment
 from soundsright.core.system_commitments import is_entry_commitment
 
+MAX_WRITES = 3
+"""So often a view is written again, because another text came between."""
 MAX_LATER = 16
 """So many texts that a hotkey wrote after its view are looked through. With more, it has no view."""
 
@@ -78,16 +80,30 @@ def commit_view(
 ) -> TxResult:
     """Commit to the own view, and keep what the hotkey is committed to otherwise. A repeat writes nothing.
 
-    `read` and `winners` are what else it states: the views that it has read, and the marks of its winners.
+    `read` and `winners` are what else it states: the views that it has read, and the marks of its winners. Another
+    program of the same hotkey can write a text after this one has read the last. So the chain is read again
+    afterwards, and a text that was lost is written beside the view.
 
     Raises:
         ChainUnavailable: the chain does not answer.
     """
-    present = next((each.digest for each in chain.commitments() if each.hotkey == hotkey), "")
+    present = _text_at(chain.commitments(), hotkey)
     beside = beside_view(present)
-    if beside and is_entry_commitment(beside):
-        return TxResult(
-            False, "has_entry", "This hotkey has an entry on the chain. Use another hotkey for the federation"
-        )
-    wanted = ViewCommitment(epoch_block, sha256, beside, read, winners).text
-    return TxResult(True) if present == wanted else chain.publish(hotkey, wanted)
+    for _ in range(MAX_WRITES):
+        if beside and is_entry_commitment(beside):
+            return TxResult(
+                False, "has_entry", "This hotkey has an entry on the chain. Use another hotkey for the federation"
+            )
+        wanted = ViewCommitment(epoch_block, sha256, beside, read, winners).text
+        result = TxResult(True) if present == wanted else chain.publish(hotkey, wanted)
+        if not result.ok or result.block is None:
+            return result
+        replaced = _text_at(chain.snapshot(result.block - 1).commitments, hotkey)
+        if replaced == present:
+            return result
+        present, beside = wanted, beside_view(replaced)
+    return result
+
+
+def _text_at(commitments: Iterable[Commitment], hotkey: str) -> str:
+    return next((each.digest for each in commitments if each.hotkey == hotkey), "")

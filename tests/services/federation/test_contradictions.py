@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from soundsright.adapters.peers import valid_signature
 from soundsright.core.federation import View
-from soundsright.services.federation import Equivocation, evidence_of, mirror_key, open_verdict, sign_verdict
+from soundsright.services.federation import (
+    Equivocation,
+    Sought,
+    evidence_of,
+    mirror_key,
+    open_verdict,
+    sign_verdict,
+)
 from soundsright.services.federation.contradictions import MAX_PER_VIEW, Contradictions
 from tests.services.federation.places import Machine, Watched, folders
 from tests.services.federation.published import (
@@ -127,3 +135,25 @@ def test_a_view_full_of_made_up_digests_hides_no_equivocation(
         assert len(buckets[liar].reads) - asked <= MAX_PER_VIEW
         calls += 1
     assert [(each.task, each.validator) for each in found] == [(300, SIGNER.address)]
+
+
+def test_two_validators_that_make_up_the_same_digests_cost_no_more_than_one(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sought: list[str] = []
+
+    def fetch(wanted: Iterable[Sought], _accept: object) -> tuple[str, ...]:
+        sought.extend(each.digest for each in wanted)
+        return tuple(sought)
+
+    monkeypatch.setattr(machine.mirror, "fetch", fetch)
+    made_up, real = {}, {}
+    for task in range(300):
+        made_up[task] = {SIGNER.address: sha(f"made up {task}")}
+        real[task] = {SIGNER.address: sha(f"real {task}")}
+    liars = {f"liar {number}": view(SIGNER, made_up) for number in range(2)}
+    honest = {f"honest {number}": view(SIGNER, real) for number in range(3)}
+    Contradictions(machine.verdicts, machine.mirror).equivocations(liars | honest)
+    assert (
+        len([digest for digest in sought if digest in {sha(f"made up {task}") for task in made_up}]) <= MAX_PER_VIEW
+    )

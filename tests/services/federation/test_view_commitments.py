@@ -19,7 +19,7 @@ from soundsright.core.federation_commitments import (
     allowlist_commitment_in,
     winner_mark,
 )
-from soundsright.core.ports import LiveChain
+from soundsright.core.ports import LiveChain, TxResult
 from soundsright.core.round_commitment import RoundCommitment
 from soundsright.services.federation import commit_view, commitments_to_views, committed_views
 from soundsright.services.federation.view_commitments import MAX_LATER
@@ -95,6 +95,25 @@ def test_a_view_is_found_beside_and_below_other_commitments(bench: Bench) -> Non
     bench.commit(1, CORPUS.text)
     until = bench.chain.head().number + 2
     assert found(bench, epoch, until) == [sha(0), sha(1), None]
+
+
+def test_a_text_that_came_between_reading_and_writing_is_kept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, epoch = bench.chains[0], bench.chain.head().number
+    bench.commit(0, CORPUS.text)
+    publish, other = chain.publish, AllowlistCommitment("ab" * 32)
+
+    def late(hotkey: str, text: str) -> TxResult:
+        monkeypatch.setattr(chain, "publish", publish)
+        bench.commit(0, other.text)
+        return publish(hotkey, text)
+
+    monkeypatch.setattr(chain, "publish", late)
+    assert commit_view(chain, ADDRESSES[0], epoch, sha(0)).ok
+    assert allowlist_commitment_in(bench.present(0)) == other
+    until = bench.chain.head().number + 2
+    assert found(bench, epoch, until)[0] == sha(0)
 
 
 def test_views_of_other_epochs_and_of_another_time_do_not_count(bench: Bench) -> None:
