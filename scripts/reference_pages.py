@@ -28,6 +28,7 @@ from soundsright.config import (  # noqa: E402
     FederationSettings,
     MinerSettings,
     Settings,
+    TiersFields,
     ValidatorSettings,
 )
 from soundsright.core.competition import PUBLISHED, metric_name  # noqa: E402
@@ -203,6 +204,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "settings-validator": lambda: settings_text(ValidatorSettings, shared=False),
     "settings-executor": lambda: settings_text(ExecutorSettings, shared=False, base=ValidatorSettings),
     "settings-federation": lambda: settings_text(FederationSettings, shared=False, base=ValidatorSettings),
+    "settings-tiers": lambda: settings_text(TiersFields, shared=False),
     "executor-rules": executor_rules_text,
     "federation-rules": federation_rules_text,
     "tiers-rules": tiers_rules_text,

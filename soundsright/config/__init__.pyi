@@ -7,6 +7,7 @@ from .federation_values import PeerValidator
 from .reading import read_settings
 from .redis_server import RedisServer
 from .schema import LOG_LEVELS, PUBLIC_ENDPOINT, MinerSettings, Settings, ValidatorSettings
+from .tiers import RULES_OF_TIER_SETTINGS, TiersFields, TiersSettings
 
 __all__ = [
     "ALIASES",
@@ -14,6 +15,7 @@ __all__ = [
     "PAY_ON_PUBLIC",
     "PUBLIC_ENDPOINT",
     "RULES_OF_SETTINGS",
+    "RULES_OF_TIER_SETTINGS",
     "UNUSED_SETTINGS",
     "ExecutorServices",
     "ExecutorSettings",
@@ -22,6 +24,8 @@ __all__ = [
     "PeerValidator",
     "RedisServer",
     "Settings",
+    "TiersFields",
+    "TiersSettings",
     "ValidatorSettings",
     "flag_aliases",
     "misspelt_names",

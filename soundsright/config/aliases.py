@@ -30,6 +30,7 @@ ALIASES = {
     "NETWORK": "subtensor_chain_endpoint",
     "PORT": "executor_port",
     "STATE_FILE": "executor_state",
+    "NEURON_TGI_ENDPOINT": "prover_model_endpoint",
 }
 _FLAGS = {
     "--wallet.name": "wallet",
@@ -38,6 +39,7 @@ _FLAGS = {
     "--subtensor.network": "subtensor_chain_endpoint",
     "--subtensor.chain_endpoint": "subtensor_chain_endpoint",
     "--neuron.epoch_length": "weights_every_blocks",
+    "--neuron.tgi_endpoint": "prover_model_endpoint",
 }
 _NAMES_A_NETWORK = ("NETWORK", "--subtensor.network")
 _MAX_SHOWN = 80
@@ -53,7 +55,7 @@ def flag_aliases(kind: type[BaseModel]) -> dict[str, str]:
     dotted = {
         f"--{group}.{name.removeprefix(f'{group}_')}": name
         for name in kind.model_fields
-        for group in ("database", "neuron")
+        for group in ("database", "neuron", "blacklist")
         if name.startswith(f"{group}_")
     }
     return {flag: name for flag, name in (_FLAGS | dotted).items() if name in kind.model_fields}

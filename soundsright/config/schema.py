@@ -355,7 +355,7 @@ class ValidatorSettings(ExecutorServices, Settings):
 
     database_password: Annotated[
         OptionalSecret,
-        Field(description="Password of Redis, for counters in Redis. No service uses counters yet."),
+        Field(description="Password of Redis, which then keeps the counters. Empty: the state does."),
     ] = None
     database_port: Annotated[Port, Field(description="Port of Redis.")] = redis_server.DEFAULT_PORT
     database_index: Annotated[

@@ -31,10 +31,12 @@ from soundsright.core.text_files import comma_separated
 if TYPE_CHECKING:
     from pydantic import SecretStr, ValidationInfo
 
+MAX_API_KEYS = 1_000
 LOG_LEVELS = ("TRACEX", "TRACE", "DEBUGX", "DEBUG", "INFOX", "INFO", "WARNING", "ERROR")
 _WALLET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
 _URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_API_KEY = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
@@ -187,6 +189,24 @@ def http_urls(value: str) -> str:
     """Check a list of addresses, separated by commas."""
     for url in comma_separated(value):
         http_url(url)
+    return value
+
+
+def model_endpoint(value: str) -> str:
+    """Check the address of a model that somebody runs for a prover."""
+    return http_url(value) if value else value
+
+
+def api_keys(value: SecretStr | None) -> SecretStr | None:
+    """Check a list of keys, separated by commas. The message shows none of them."""
+    keys = comma_separated(value.get_secret_value()) if value is not None else ()
+    for number, key in enumerate(keys, start=1):
+        if not _API_KEY.fullmatch(key):
+            raise ValueError(f"key {number} is not of 16 to 128 letters, digits, '-' or '_'")
+    if len(keys) > MAX_API_KEYS:
+        raise ValueError(f"{len(keys)} keys are too many: give at most {MAX_API_KEYS}")
+    if len(set(keys)) < len(keys):
+        raise ValueError("a key is given twice")
     return value
 
 

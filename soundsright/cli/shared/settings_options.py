@@ -14,6 +14,7 @@ from soundsright.config import (
     FederationSettings,
     MinerSettings,
     Settings,
+    TiersSettings,
     flag_aliases,
     misspelt_names,
     parameter,
@@ -24,7 +25,7 @@ from soundsright.core.url_passwords import passwords_in
 
 S = TypeVar("S", bound=Settings)
 
-_KINDS = (MinerSettings, ExecutorSettings, FederationSettings)
+_KINDS = (MinerSettings, ExecutorSettings, FederationSettings, TiersSettings)
 
 
 def settings_options(
