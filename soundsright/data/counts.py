@@ -11,6 +11,7 @@ from soundsright.data.noise_kinds import BABBLE
 
 FIELDS = {"noises": "noise", "recordings of speech": "speech", "rooms": "rir"}
 """The fields of a manifest's line that name a clip's material, by the noun for it."""
+_SINGULAR = {"noises": "noise", "recordings of speech": "recording of speech", "rooms": "room"}
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,13 @@ def sharing_line(found: Mapping[str, Sharing]) -> str:
 
     >>> sharing_line({"noises": Sharing(30, 27, 2), "rooms": Sharing(30, 30, 1)})
     '30 clips with 27 noises (each in at most 2) and 30 rooms (each in 1).'
+    >>> sharing_line({"noises": Sharing(30, 1, 30)})
+    '30 clips with 1 noise (in 30).'
     """
     parts = [
-        f"{each.distinct} {noun} ({'each in 1' if each.most == 1 else f'each in at most {each.most}'})"
+        f"1 {_SINGULAR[noun]} (in {each.most})"
+        if each.distinct == 1
+        else f"{each.distinct} {noun} ({'each in 1' if each.most == 1 else f'each in at most {each.most}'})"
         for noun, each in found.items()
     ]
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

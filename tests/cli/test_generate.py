@@ -297,6 +297,14 @@ def test_splits_are_proved_disjoint_from_their_manifests(tmp_path: Path) -> None
     assert "speakers: 6 and 6, 6 shared: Allison Smith, " in same.output
 
 
+def test_a_split_with_one_noise_says_so(tmp_path: Path) -> None:
+    split = run("--task", "denoising", "--n", 3, "--noise", "pink", "--split", "test", "--out", tmp_path / "a")
+    assert "1 noise (in 3)" in split.output
+    assert "This split has one noise only" in split.output
+    whole = run("--task", "denoising", "--n", 3, "--noise", "pink", "--out", tmp_path / "b")
+    assert "one noise only" not in whole.output
+
+
 def test_a_flat_folder_is_split_by_its_names_or_by_a_rule(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for folder, names in (("voicebank", ("p226", "p227", "p228")), ("mine", ("anna", "ben", "p228x"))):

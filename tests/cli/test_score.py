@@ -316,3 +316,21 @@ def test_fields_that_group_clips_need_a_manifest(folders: Path) -> None:
     refused = run_score(folders, "--metrics", "STOI", "--cluster-by", "speaker")
     assert isinstance(refused.exception, UsageError)
     assert "needs the set's manifest" in str(refused.exception)
+
+
+def test_clean_files_of_a_format_that_adds_silence_are_explained(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    speech = np.random.default_rng(1).standard_normal(48_000).astype(np.float32) * 0.1
+    for side in ("clean", "enhanced"):
+        (tmp_path / side).mkdir()
+    soundfile.write(tmp_path / "enhanced" / "u.wav", speech, 16_000)
+    with av.open(str(tmp_path / "clean" / "u.m4a"), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(speech[None, :], format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    words = ["--clean", tmp_path / "clean", "--enhanced", tmp_path / "enhanced", "--metrics", "SI_SDR"]
+    result = CliRunner().invoke(score, [*map(str, words)])
+    assert result.exit_code == 1
+    assert "end in .m4a are longer than what was recorded" in result.output

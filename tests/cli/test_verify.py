@@ -60,6 +60,19 @@ def test_a_package_without_its_template_says_so(monkeypatch: pytest.MonkeyPatch,
         template_folder()
 
 
+def test_a_failure_before_the_start_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "model"
+    assert run(init_model, [str(folder)]) == 0
+    (folder / "run.sh").write_text("#!/bin/sh\nexec python -m app.server\n")
+    dockerfile = (folder / "Dockerfile").read_text().splitlines()
+    lines = ['CMD ["./run.sh"]' if line.startswith("CMD") else line for line in dockerfile]
+    (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
+    assert run(verify, [str(folder), "--clips", "1"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("no execute bit") == 1
+    assert 'CMD ["sh", "run.sh"]' in said.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -77,6 +77,12 @@ def command(
             report = generate_set(job, workers=requested.workers, resume=requested.resume, progress=progress)
     click.echo(f"{report.items} items in {report.out}, {report.made_now} made now; digest {report.digest[:16]}")
     click.echo(sharing_line(report.sharing))
+    noises = report.sharing.get("noises")
+    if material.split is not None and noises is not None and noises.distinct == 1 < noises.clips:
+        click.echo(
+            "This split has one noise only, so its scores say nothing about others. "
+            "Give more recordings with --noise, or several kinds."
+        )
     if report.shorter:
         click.echo(
             f"{report.shorter} of {report.items} clips are shorter than --duration {recipe.duration_s[0]:g}: "

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _RECORDINGS = click.Path(exists=True, path_type=Path)
 _MEASURED_AT_16_KHZ = ("PESQ_", "CSIG", "CBAK", "COVL", "DNSMOS_")
 """The beginnings of the names of metrics that are defined only at 16 kHz."""
+_PADDED = frozenset((".aac", ".m4a", ".mp4"))
+"""The endings of files whose encoder adds silence that stays when they are read."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ def command(
         write_parquet(output.clips, scores.clips, names)
     like.write_csv(scores)
     _print_or_write(scores, groups, output, like=like, align=align)
+    _tell_padding(pairs, scores)
     if scores.failures:
         context.exit(1)
 
@@ -244,6 +247,18 @@ def _tell_unusable(pairs: ScoreSet) -> None:
         count = f"{len(files)} of {counted_clips(len(pairs.clips))}"
         click.echo(
             printable(f"Note: {count} cannot be scored and will count as floors: {some_of(files)}"), err=True
+        )
+
+
+def _tell_padding(pairs: ScoreSet, scores: FolderScore) -> None:
+    """Explain lengths that differ because a format does not keep them."""
+    has_other_length = any(clip.failure is not None and clip.failure.code == "length" for clip in scores.clips)
+    padded = sorted({files.clean.suffix.lower() for files in pairs.clips} & _PADDED)
+    if has_other_length and padded:
+        click.echo(
+            f"Clean files that end in {padded[0]} are longer than what was recorded, because the encoder adds "
+            "silence. Score against the WAV or FLAC files that they were made from.",
+            err=True,
         )
 
 

@@ -249,7 +249,10 @@ def _print_verification(verification: Verification, competition: Competition) ->
         return
     for line in last_lines(verification.log):
         click.echo(line)
-    _print_failure(verification.reason, verification.remedy)
+    if verification.log or verification.steps[-1].message != verification.reason:
+        _print_failure(verification.reason, verification.remedy)
+    else:  # The last step has just said it.
+        click.echo(f"      {verification.remedy}")
 
 
 def _print_failure(reason: str, remedy: str) -> None:
