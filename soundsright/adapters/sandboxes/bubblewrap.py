@@ -1,11 +1,11 @@
 """A model in its own Linux namespaces, created by bubblewrap: no engine, no image, and a start within 0.1 s.
 
-Sizes are in bytes, times in seconds. The model sees `/usr`, the interpreter with its packages, and its own files at
-`/model`, all read-only; an empty `/tmp`; its own processes; and a loopback interface without a network behind it.
-It is confined by user, PID, mount, network, IPC, UTS and control-group namespaces, a filter of system calls, and
-limits on memory and processes. It has no capability and cannot gain one. A control group enforces the limits. If
-this process may not create one, strangers' models are refused: only a control group counts the memory that the
-kernel holds for a model, such as the buffers of its sockets. The supervisor then measures trusted models.
+Sizes are in bytes, times in seconds. The model sees `/usr`, the interpreter with its packages below `/opt`, and its
+own files at `/model`, all read-only; an empty `/tmp`; its own processes; and a loopback interface without a network
+behind it. It is confined by user, PID, mount, network, IPC, UTS and control-group namespaces, a filter of system
+calls, and limits on memory and processes. It has no capability and cannot gain one. A control group enforces the
+limits. If this process may not create one, strangers' models are refused: only a control group counts the memory
+that the kernel holds for a model, such as the buffers of its sockets. The supervisor then measures trusted models.
 
 If root starts bubblewrap, root makes the mounts and the model then runs as a user that owns nothing. Otherwise the
 model runs as the starting user in a user namespace, and can read only what was mounted.
@@ -23,13 +23,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from soundsright.adapters.sandboxes.bubblewrap_command import bubblewrap_command, python_mounts, system_mounts
+from soundsright.adapters.sandboxes.bubblewrap_command import bubblewrap_command, system_mounts
 from soundsright.adapters.sandboxes.cgroups import ControlGroup, make_control_group
 from soundsright.adapters.sandboxes.connections import ModelConnector, SandboxNamespaces
 from soundsright.adapters.sandboxes.environment import SHM_BYTES
 from soundsright.adapters.sandboxes.exposed import PrivatePaths, exposure, hidden_folders
+from soundsright.adapters.sandboxes.interpreter import PythonView, host_view, neutral_view
 from soundsright.adapters.sandboxes.local import LocalSandbox, StartRequest
 from soundsright.adapters.sandboxes.private_directories import private_directory
 from soundsright.adapters.sandboxes.resources import usable_cpus
@@ -37,6 +38,7 @@ from soundsright.adapters.sandboxes.seccomp import UNCOUNTED_MEMORY_CALLS, bpf_p
 from soundsright.adapters.sandboxes.session import StartedModel
 from soundsright.adapters.sandboxes.stopping import StopToken
 from soundsright.adapters.sandboxes.supervisor_client import ProgramSpec, SupervisedProgram, supervised_program
+from soundsright.adapters.sandboxes.unnamed_mounts import unnamed_mounts
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelFault, UsageError
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
@@ -70,11 +72,15 @@ class BubblewrapSandbox(LocalSandbox):
         super().__init__(python)
         self._trusted = trusted
         self._private = private or PrivatePaths()
-        self._hidden: tuple[Path, ...] = ()
+        self._hidden: tuple[PurePosixPath, ...] = ()
         self._lock = threading.Lock()
         self._was_tried = False
         self._obstacle: str | None = None
-        self._mounts: tuple[Path, ...] = ()
+        self._view: PythonView | None = None
+
+    @property
+    def _program(self) -> Path:
+        return Path(self._view.program) if self._view else self._python
 
     def available(self) -> str | None:
         """None if this machine can run a model under bubblewrap, otherwise the reason in one line.
@@ -136,15 +142,31 @@ class BubblewrapSandbox(LocalSandbox):
         for program in programs:
             if shutil.which(program) is None:
                 return f"{program} is not installed"
+        try:
+            host = host_view(self._python)
+            seen = [*system_mounts(), *host.prefixes]
+            if (exposed := exposure(seen, self._private, hides=True)) is not None:
+                raise UsageError(exposed.problem, exposed.remedy)
+            neutral = neutral_view(self._python)
+            obstacle = self._view_obstacle(neutral) if neutral else ""
+            # An interpreter can need its own path: some name their library by it.
+            return obstacle if obstacle is None or obstacle == _NO_GROUP else self._view_obstacle(host)
+        except InfrastructureFault as e:
+            return e.problem
+
+    def _view_obstacle(self, view: PythonView) -> str | None:
+        """Why a trial program does not run with the interpreter shown in this way, or None. The view is kept."""
+        self._view = view
+        system = ((mount, PurePosixPath(mount)) for mount in system_mounts())
+        self._hidden = tuple(
+            place / folder.relative_to(source)
+            for source, place in (*system, *view.binds)
+            for folder in hidden_folders(source, self._private)
+        )
         folder = private_directory()
         try:
             folder.chmod(0o755)
-            self._mounts = python_mounts(self._python)
-            seen = [*system_mounts(), *self._mounts]
-            if (exposed := exposure(seen, self._private, hides=True)) is not None:
-                raise UsageError(exposed.problem, exposed.remedy)
-            self._hidden = tuple(folder for mount in seen for folder in hidden_folders(mount, self._private))
-            command = (str(self._python), "-c", "")
+            command = (str(view.program), "-c", "")
             with self._bubble(command, folder, SandboxLimits(), usable_cpus(), by_files=False) as bubble:
                 deadline = time.monotonic() + _TRIAL_TIMEOUT_S
                 while bubble.program.exit_status is None and time.monotonic() < deadline:
@@ -180,14 +202,19 @@ class BubblewrapSandbox(LocalSandbox):
                 descriptors.append(file.fileno())
                 return file.fileno()
 
+            assert self._view is not None, "a trial comes before every model"
+            before, (shown_model, *shown) = unnamed_mounts(
+                private, [model, *(source for source, _ in self._view.binds)]
+            )
+            places = (place for _, place in self._view.binds)
+            view = self._view._replace(binds=tuple(zip(shown, places, strict=True)))
             program_filter = bpf_program(also_denied=frozenset() if group else UNCOUNTED_MEMORY_CALLS)
             options, inner_command = bubblewrap_command(
-                self._mounts,
+                view,
                 command,
-                model,
+                shown_model,
                 limits,
                 hidden=self._hidden,
-                interpreter=self._python,
                 by_files=by_files,
                 status_fd=status_write_fd,
                 filter_fd=file_of(program_filter),
@@ -195,7 +222,7 @@ class BubblewrapSandbox(LocalSandbox):
             )
             options_fd = file_of(b"\0".join(word.encode() for word in options))
             spec = _program_spec(
-                ("bwrap", "--args", str(options_fd), "--", *inner_command),
+                (*before, "bwrap", "--args", str(options_fd), "--", *inner_command),
                 limits,
                 cpus,
                 group,

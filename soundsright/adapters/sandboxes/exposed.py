@@ -92,6 +92,16 @@ def hidden_folders(mount: Path, private: PrivatePaths) -> list[Path]:
     ]
 
 
+def has_mounts_below(folder: Path) -> bool:
+    """Whether another file system is mounted somewhere inside the folder.
+
+    Raises:
+        EngineUnavailable: if the kernel's list of mounts cannot be read.
+    """
+    inside = PurePosixPath(folder.resolve())
+    return any(mount.point != inside and mount.point.is_relative_to(inside) for mount in _mount_table())
+
+
 def _contains(folder: Path, path: Path, table: Sequence[_Mount]) -> bool:
     if path.is_relative_to(folder):
         return True

@@ -61,6 +61,11 @@ class LocalSandbox(ABC):
         """The Python interpreter that runs models."""
         return self._python
 
+    @property
+    def _program(self) -> Path:
+        """The interpreter's path as a model sees it."""
+        return self._python
+
     @abstractmethod
     def available(self) -> str | None:
         """None if this machine can run models in this sandbox, otherwise the reason in one line."""
@@ -80,7 +85,7 @@ class LocalSandbox(ABC):
             InfrastructureFault: the sandbox cannot be used, or it cannot read the model's files.
         """
         self._check(model)
-        python_command(read_dockerfile(model.path), self._python)
+        python_command(read_dockerfile(model.path), self._program)
 
     @contextlib.contextmanager
     def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[ModelSession]:
@@ -92,7 +97,7 @@ class LocalSandbox(ABC):
         """
         self._check(model)
         instructions = read_dockerfile(model.path)
-        command = python_command(instructions, self._python)
+        command = python_command(instructions, self._program)
         by_files = protocol_of(instructions) == "files"
         with contextlib.ExitStack() as stack:
             token = stack.enter_context(self._stop_source.token())

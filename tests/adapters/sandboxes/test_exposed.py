@@ -169,8 +169,12 @@ def test_recordings_of_an_installed_package_are_hidden(
     assert exposure([tmp_path / "venv"], private) is not None  # A sandbox that hides nothing would show it.
     sandbox = BubblewrapSandbox(python, trusted=True, private=private)
     works(sandbox)
-    sees = f"os.listdir({str(corpus)!r}), 'beside', len(os.listdir({str(packages)!r}))"
-    model = make_model(f"print({sees}, flush=True)\nraise SystemExit(1)")
+    model = make_model(
+        "import sysconfig\n"
+        "packages = sysconfig.get_path('purelib')\n"
+        "print(os.listdir(packages + '/speech_corpus'), 'beside', len(os.listdir(packages)), flush=True)\n"
+        "raise SystemExit(1)"
+    )
     with pytest.raises(ModelCrashed, match=r"\[\] beside [1-9]"), sandbox.run(model, limits=LIMITS):
         pass
 
