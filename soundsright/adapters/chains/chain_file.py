@@ -24,6 +24,7 @@ _TABLES = {
     "commitment_cuts": commitment_log.CUTS_TABLE,
     "endpoints": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), endpoint TEXT NOT NULL",
     "self_registered": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey)",
+    "registered_from": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), client TEXT NOT NULL",
     "coldkeys": "hotkey TEXT PRIMARY KEY REFERENCES neurons (hotkey), coldkey TEXT NOT NULL, "
     "block INTEGER NOT NULL",
     "organiser": "one INTEGER PRIMARY KEY CHECK (one = 1), hotkey TEXT NOT NULL",

@@ -178,12 +178,14 @@ class LocalChain:
         stake: float = 0.0,
         permit: bool = False,
         by_itself: bool = False,
+        client: str = "",
         coldkey: str | None = None,
     ) -> int:
         """The hotkey's uid. A new hotkey is registered in the next block. With `permit` it may set weights.
 
         On a full chain, it gets the seat of a hotkey that registered itself (`by_itself`) and has not committed for
-        a day. The last seats are only for hotkeys that the organiser registers.
+        a day. The `client` from which most hotkeys registered loses a seat first. The last seats are only for
+        hotkeys that the organiser registers.
         `coldkey` owns the hotkey from the next block on. A hotkey that has no coldkey yet can be given one later.
 
         Raises:
@@ -199,9 +201,9 @@ class LocalChain:
                     set_coldkey(db, hotkey, coldkey, self._next_block(db))
                 return int(row[0])
             block = self._block_of_write(db)
-            uid = free_uid(db, block, MAX_NEURONS, by_itself=by_itself)
+            uid = free_uid(db, block, MAX_NEURONS, by_itself=by_itself, client=client)
             db.execute("INSERT INTO neurons VALUES (?, ?, ?, ?, ?)", (uid, hotkey, block, stake, int(permit)))
-            note_who_registered(db, hotkey, by_itself=by_itself)
+            note_who_registered(db, hotkey, by_itself=by_itself, client=client)
             if coldkey is not None:
                 set_coldkey(db, hotkey, coldkey, block)
             return uid

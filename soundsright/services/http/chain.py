@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -54,6 +55,7 @@ class PrivateChain(LiveChain, Treasury, Protocol):
         stake: float = 0.0,
         permit: bool = False,
         by_itself: bool = False,
+        client: str = "",
         coldkey: str | None = None,
     ) -> int: ...
     def is_registered(self, hotkey: str) -> bool: ...
@@ -320,9 +322,9 @@ def _add_payments(app: "FastAPI", chain: PrivateChain, access: ChainAccess) -> N
         return asdict(await run_in_threadpool(chain.mint, payment.to, payment.amount_rao))
 
 
-def _count_registration(request: "Request", count: Throttle) -> None:
+def _count_registration(client: str, count: Throttle) -> None:
     try:
-        count(client_network(request.client.host if request.client else ""))
+        count(client)
     except RequestRefused as refused:
         sentence = "Your address has registered too many keys today"
         raise RequestRefused("too_many", sentence, status=429) from refused
@@ -359,17 +361,13 @@ def _add_organising(app: "FastAPI", chain: PrivateChain, access: ChainAccess) ->
         if not access.is_address(wish.hotkey):
             raise RequestRefused("malformed", "The hotkey is not a valid address", status=422)
         by_itself = sender != access.organiser
+        client = client_network(request.client.host if request.client else "")
         _check_coldkey(wish, access, by_itself=by_itself)
         if by_itself and access.registrations and not await run_in_threadpool(chain.is_registered, wish.hotkey):
-            _count_registration(request, access.registrations)
-
-        def registered() -> int:
-            return chain.register(
-                wish.hotkey, stake=wish.stake, permit=wish.permit, by_itself=by_itself, coldkey=wish.coldkey
-            )
-
+            _count_registration(client, access.registrations)
+        details: dict[str, Any] = {**wish.model_dump(include={"stake", "permit", "coldkey"}), "client": client}
         try:
-            uid = await run_in_threadpool(registered)
+            uid = await run_in_threadpool(partial(chain.register, wish.hotkey, by_itself=by_itself, **details))
         except OtherColdkey as error:
             raise RequestRefused("other_coldkey", error.problem) from error
         except UsageError as error:

@@ -97,6 +97,20 @@ def test_an_address_registers_few_keys_a_day_and_the_organiser_any_number(tmp_pa
         assert len(chain.neurons()) == 3
 
 
+def test_the_address_of_a_key_that_registers_itself_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundsright.adapters.chains.local.MAX_NEURONS", 4)
+    monkeypatch.setattr("soundsright.adapters.chains.registrations.GRACE_BLOCKS", 1)
+    with served_chain(tmp_path / "c.db", open_registration=True) as (chain, url):
+        chain.register("honest", by_itself=True, client="203.0.113.7")
+        bots = [Hotkey.of_seed(f"bot {number}") for number in range(6)]
+        for key in bots:
+            client(url, key).register(key.address)
+            chain.advance()
+        assert {n.hotkey for n in chain.neurons()} >= {"honest", bots[-1].address}
+
+
 def test_an_address_that_reads_too_much_has_to_wait_and_may_still_write(tmp_path: Path) -> None:
     with served_chain(tmp_path / "c.db", reads=RateLimit(per_minute=1, burst=5)) as (_, url):
         organiser = client(url, ORGANISER)

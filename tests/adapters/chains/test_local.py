@@ -397,6 +397,50 @@ def test_keys_that_register_themselves_cannot_keep_others_out_with_one_commitmen
     assert chain.publish("flood-2", "y").ok
 
 
+@pytest.mark.parametrize("commits", [False, True])
+def test_whoever_fills_the_chain_loses_its_own_seats_first(
+    commits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundsright.adapters.chains.local.MAX_NEURONS", 8)
+    chain = LocalChain(tmp_path / "c.db")
+
+    def enter(hotkey: str, client: str) -> None:
+        chain.register(hotkey, by_itself=True, client=client)
+        if commits:
+            chain.publish(hotkey, "x")
+
+    for hotkey in ("honest", "neighbour"):  # The first ones: without a look at the client they would leave first.
+        enter(hotkey, f"client of {hotkey}")
+    for number in range(5):
+        enter(f"flood-{number}", "flood")
+    monkeypatch.setattr("soundsright.adapters.chains.registrations.GRACE_BLOCKS", 2)
+    monkeypatch.setattr("soundsright.adapters.chains.registrations.STALE_BLOCKS", 2)
+    for number in range(5, 15):
+        chain.advance(2)
+        enter(f"flood-{number}", "flood")
+    chain.advance(2)
+    hotkeys = {n.hotkey for n in chain.neurons()}
+    assert {"honest", "neighbour"} <= hotkeys
+    enter("newcomer", "another client")
+    assert {"honest", "neighbour", "newcomer"} <= {n.hotkey for n in chain.neurons()}
+
+
+def test_a_client_with_many_seats_takes_none_of_a_client_with_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundsright.adapters.chains.local.MAX_NEURONS", 4)
+    chain = LocalChain(tmp_path / "c.db")
+    chain.register("honest", by_itself=True, client="its client")
+    chain.publish("honest", "x")
+    chain.advance(STALE_BLOCKS)
+    for number in range(3):
+        chain.register(f"flood-{number}", by_itself=True, client="flood")
+        chain.publish(f"flood-{number}", "x")
+    with pytest.raises(UsageError, match="full"):
+        chain.register("flood-3", by_itself=True, client="flood")
+    assert chain.register("invited") == 0, "the organiser may give any seat that has no recent commitment"
+
+
 def test_a_commitment_of_the_last_day_keeps_the_seat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("soundsright.adapters.chains.local.MAX_NEURONS", 2)
     chain = LocalChain(tmp_path / "c.db")
