@@ -10,9 +10,11 @@ import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from soundsright.core.endpoint import client_network
+from soundsright.core.errors import UsageError
 from soundsright.services.http.limits import Limits, Stage
 
 if TYPE_CHECKING:
@@ -20,6 +22,32 @@ if TYPE_CHECKING:
 
 _SOCKET_BYTES = 128 << 10
 _HEADER_BYTES = 16_384
+_FIRST_UNTESTED = "0.55"
+_READ_HERE = {
+    H11Protocol: ("client", "conn", "cycle", "timeout_keep_alive_task", "transport"),
+    RequestResponseCycle: ("response_complete", "response_started"),
+}
+"""The attributes of the server's classes that its documentation does not name."""
+
+
+def check_server() -> None:
+    """Check that connections of the installed server have everything that the front reads.
+
+    Raises:
+        UsageError: if something is missing.
+    """
+    missing = [
+        name
+        for kind, names in _READ_HERE.items()
+        for name in names
+        if name not in vars(kind)["__init__"].__code__.co_names
+    ]
+    if missing:
+        version = uvicorn.__version__
+        raise UsageError(
+            f"uvicorn {version} cannot be used, because its connections have no `{'`, `'.join(missing)}`",
+            f"Run `pip install 'uvicorn<{_FIRST_UNTESTED}'`.",
+        )
 
 
 class HoldsConnections(Protocol):

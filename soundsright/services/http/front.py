@@ -69,8 +69,11 @@ class Front:
 
         from soundsright.services.http.connection import Connection
 
-        # A proxy on this machine tells the address of its client. It counts for the rates of requests.
-        inner: Any = ProxyHeadersMiddleware(app, trusted_hosts="127.0.0.1,::1")  # type: ignore[arg-type]
+        inner: Any = app
+        if not self.limits.per_client:
+            # A proxy on this machine limits the connections, and tells the address of its client for other limits.
+            # Anything else that connects from here, such as a tunnel, lets its clients write the header.
+            inner = ProxyHeadersMiddleware(inner, trusted_hosts="127.0.0.1,::1")
 
         async def outer(scope: Scope, receive: Receive, send: Send) -> None:
             connection = self._by_peer.get(scope["client"])
@@ -211,11 +214,15 @@ def server_config(
     """The configuration of a server for `app` behind a front. With `has_streams` it accepts WebSockets.
 
     The server logs errors only. A stranger could fill a disk with warnings about what the stranger sends.
+
+    Raises:
+        UsageError: the installed server has changed too much for the front.
     """
     import uvicorn
 
-    from soundsright.services.http.connection import Connection
+    from soundsright.services.http.connection import Connection, check_server
 
+    check_server()
     _allow_open_files(limits.connections)
     front = Front(limits, clock_s)
     protocol: Any = partial(Connection, front)

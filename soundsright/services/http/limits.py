@@ -23,7 +23,8 @@ class Limits:
     per_client: int = 64
     """Open connections of one client, of which a quarter may be in work at the same time.
 
-    0: no limit, for a service behind a proxy that has limits.
+    0: no limit, for a service behind a proxy that has limits. A proxy on this machine then tells the address of its
+    client in `X-Forwarded-For`.
     """
     reserve: int = 32
     """How many of all connections are kept for clients that `vouch` names. Others never take their places."""
