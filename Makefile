@@ -60,6 +60,7 @@ crash: $(STAMP) ## Kill validator, executor and samplers at every point; EVERY=N
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services/crash_driver.py $(if $(EVERY),--every $(EVERY))
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services/executor_crash_driver.py $(if $(EVERY),--every $(EVERY))
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services/federation_crash_driver.py $(if $(EVERY),--every $(EVERY))
+	OMP_NUM_THREADS=1 $(BIN)/python tests/services/tiers_crash_driver.py $(if $(EVERY),--every $(EVERY))
 
 federation-epochs: $(STAMP) ## Simulate 10 000 epochs of federations with faults: at most one in a thousand may disagree.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/soundsright simulate --system federation --seeds 20 --rounds 500

@@ -13,7 +13,12 @@ FOLDER = Path(__file__).parent
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
 @pytest.mark.parametrize(
     ("driver", "every", "least"),
-    [("crash_driver.py", 60, 30), ("executor_crash_driver.py", 50, 20), ("federation_crash_driver.py", 50, 20)],
+    [
+        ("crash_driver.py", 60, 30),
+        ("executor_crash_driver.py", 50, 20),
+        ("federation_crash_driver.py", 50, 20),
+        ("tiers_crash_driver.py", 40, 15),
+    ],
 )
 def test_every_kind_of_disturbance_leaves_the_result_as_it_was(driver: str, every: int, least: int) -> None:
     done = subprocess.run(

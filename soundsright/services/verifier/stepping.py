@@ -59,17 +59,19 @@ class Stepping:
         self._used: Counter[str] = Counter()
         self._uncounted: list[AskedStep] = []
         self._next = 0
+        self._is_unsure = False
         for number, step in recorded_steps(context.state, interval).items():
             self._take(step)
             self._uncounted.append(step)
             self._next = number + 1
 
     def count(self) -> None:
-        """Count what is recorded and not counted yet.
+        """Count what is recorded and not counted yet, also a step whose write did not answer.
 
         Raises:
             StateUnavailable: counters or records do not answer. What is left is counted by the next call.
         """
+        self._take_unsure()
         while self._uncounted:
             step = self._uncounted[0]
             record_failures(self._context, step.failures)
@@ -99,15 +101,25 @@ class Stepping:
                 if not each.passed
             ),
         )
+        self._is_unsure = True
         steps.write(self._context.state, round_of(self.interval), step_key(self._next), step)
-        self._next += 1
-        self._take(step)
-        self._uncounted.append(step)
+        self._take_unsure()
         for each in answered:
             if not each.passed:
                 keep_failed_audio(self._context, self.interval, each)
         self.count()
         return step.attempts
+
+    def _take_unsure(self) -> None:
+        """Take over the step that was written, or that may have been written when the state did not answer."""
+        if not self._is_unsure:
+            return
+        step = steps.read(self._context.state, round_of(self.interval), step_key(self._next))
+        self._is_unsure = False
+        if step is not None:
+            self._next += 1
+            self._take(step)
+            self._uncounted.append(step)
 
     def unused(self, hotkey: str) -> int:
         """The number of clips in a prover's bank that were not used yet."""

@@ -13,8 +13,9 @@ from soundsright.core.submission import Submission
 from soundsright.core.tiers import Standing
 from soundsright.core.tiers_rules import TiersRules, tiers_rules
 from soundsright.services.http import Health
-from soundsright.services.rounds import StandingEntry, draw_to_disk
-from soundsright.services.verifier import SCOPE, Verifier, VerifierContext, last_ladder
+from soundsright.services.rounds import StandingEntry, draw_to_disk, steps
+from soundsright.services.verifier import SCOPE, Verifier, VerifierContext, last_ladder, round_of
+from soundsright.services.verifier.verifier_steps import SEED, SeedStep
 from soundsright.testing import (
     Behaviour,
     FakeHub,
@@ -57,8 +58,9 @@ class World:
         counters: Any = None,
         state: Any = None,
         records: Any = None,
+        scope: str = SCOPE,
     ) -> None:
-        self.folder, self.rules = folder, rules
+        self.folder, self.rules, self.scope = folder, rules, scope
         self.state = MemoryState() if state is None else state
         self.records: Records = MemoryRecords() if records is None else records
         self.counters: Any = MemoryCounters() if counters is None else counters
@@ -70,12 +72,20 @@ class World:
         self.neurons = [Neuron(uid, hotkey, 0, endpoint=f"h{uid}:1") for uid, hotkey in enumerate(manners)]
         self.entries: list[StandingEntry] | None = [self.entry(n.uid, n.hotkey) for n in self.neurons]
         self.announced: list[str] = []
+        self._fix_seeds()
         self.verifier = self.restart()
 
     def entry(self, uid: int, hotkey: str) -> StandingEntry:
         source = ModelRef(hotkey, "gate", f"{uid:040x}")
         self.hub.repositories[source] = FakeRepository(f"content-{hotkey}", behaviour=Behaviour())
         return StandingEntry(Submission(uid, hotkey, COMPETITION, source, 1), f"content-{hotkey}")
+
+    def _fix_seeds(self) -> None:
+        """Fix the seeds of the banks, which are random otherwise. So the same questions are inference each time."""
+        own = self.state.scoped(self.scope)
+        for interval in range(1, 13):
+            own.begin_round(round_of(interval), {"interval": interval})
+            steps.write(own, round_of(interval), SEED, SeedStep(f"{interval:064x}"))
 
     def restart(self) -> Verifier:
         self.verifier = Verifier(self.context())
@@ -91,7 +101,7 @@ class World:
             self.sandbox,
             InlinePool({draw_to_disk: draw_short_clips}),
             self.clock,
-            self.state.scoped(SCOPE),
+            self.state.scoped(self.scope),
             self.records,
             self.counters,
             self.folder / "tiers",
