@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 
 from soundsright.core.canonical import canonical_json
-from soundsright.core.errors import BucketExists, BucketMissing, BucketTooLarge
+from soundsright.core.errors import BucketExists, BucketMissing, BucketTooLarge, InfrastructureFault
 from soundsright.core.ports import Bucket
 from soundsright.core.strict_json import NotStrictJson, strict_json
 from soundsright.services.federation.object_keys import CLAIMS, claim_key, verdict_key
@@ -25,6 +26,8 @@ MAX_CLAIMS = 100_000
 """So many claims are listed. One validator of four makes 6,600 in a year."""
 MAX_LOOKED = 1_000
 """So many tasks without a verdict are passed over when the last verdict is looked for."""
+MAX_REMOVED = 20
+"""So many old claims are removed after a task."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +69,16 @@ def last_verdict(bucket: Bucket, validator: str, tasks: range) -> str | None:
             return digest
         _log.warning("the own bucket has a damaged verdict", extra={"action": "damaged_verdict", "task": task})
     return None
+
+
+def remove_old_claims(bucket: Bucket) -> None:
+    """Remove all but the newest `MAX_LOOKED` claims from the own bucket, some at a time. Their tasks are long over.
+
+    What cannot be removed does no harm, and is tried again after the next task.
+    """
+    with suppress(InfrastructureFault, BucketMissing):
+        for task in sorted(_claimed(bucket))[:-MAX_LOOKED][:MAX_REMOVED]:
+            bucket.delete(claim_key(task))
 
 
 def _claimed(bucket: Bucket) -> Iterator[int]:

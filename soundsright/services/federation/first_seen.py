@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from soundsright.core.errors import RecordConflict, UsageError
-from soundsright.core.federation import Verdict
+from soundsright.core.federation import MAX_VIEW_TASKS, Verdict
 from soundsright.core.ports import Record, Records
 from soundsright.core.ports.tables import MAX_ROWS
 from soundsright.core.submission import is_sha256
@@ -43,7 +43,7 @@ class FirstSeen:
         self._by_place: dict[tuple[int, str], SeenVerdict] = {}
         self._by_digest: dict[str, SeenVerdict] = {}
         self._absent: set[tuple[int, str]] = set()
-        self._read_up_to = self._absent_up_to = 0
+        self._read_up_to = self._absent_up_to = self._first = 0
         self.refresh()
 
     def refresh(self) -> None:
@@ -60,6 +60,16 @@ class FirstSeen:
         while rows := self._records.read(ABSENT, after=self._absent_up_to, limit=MAX_ROWS):
             self._absent.update(_place(row) for row in rows)
             self._absent_up_to = rows[-1].position
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        """Forget in memory what no lookback can have. The state keeps it."""
+        first = max((task for task, _ in self._by_place), default=0) - MAX_VIEW_TASKS
+        if first > self._first:
+            self._first = first
+            self._by_place = {place: seen for place, seen in self._by_place.items() if place[0] >= first}
+            self._by_digest = {digest: seen for digest, seen in self._by_digest.items() if seen.task >= first}
+            self._absent = {place for place in self._absent if place[0] >= first}
 
     def was_absent(self, task: int, validator: str) -> bool:
         """Whether the verdict was certainly absent once its time was over, as of the last `refresh`."""
@@ -98,12 +108,9 @@ class FirstSeen:
             self._note(seen)
         except RecordConflict:
             self.refresh()  # Another one was first.
+            row = self._records.latest(VERDICTS, key)
+            return seen if row is None else _seen(row)
         return self._by_place[verdict.task, verdict.validator]
-
-    def last_of(self, validator: str, before: int) -> SeenVerdict | None:
-        """The validator's verdict on the last task before that one; None if none was seen."""
-        own = self.between(validator, -1, before)
-        return max(own, key=lambda seen: seen.task, default=None)
 
     def _note(self, seen: SeenVerdict) -> None:
         self._by_place[seen.task, seen.validator] = self._by_digest[seen.digest] = seen

@@ -31,7 +31,7 @@ from soundsright.core.federation import Verdict
 from soundsright.core.ports import Clock
 from soundsright.ranking import Turn, failover_order, turn
 from soundsright.services.federation import federation_steps
-from soundsright.services.federation.claims import claim_task, last_verdict
+from soundsright.services.federation.claims import claim_task, last_verdict, remove_old_claims
 from soundsright.services.federation.context import KnownValidators, SamplerContext
 from soundsright.services.federation.federation_steps import (
     AbandonedStep,
@@ -329,8 +329,9 @@ class Sampler:
         self._open = None
 
     def _remove_old_files(self) -> None:
-        """Remove audio and models that no kept task needs. What cannot be removed does no harm."""
+        """Remove audio, models and claims that no kept task needs. What cannot be removed does no harm."""
         context = self._context
+        remove_old_claims(context.bucket)
         tasks = context.state.rounds()
         for round_id in tasks[: -context.kept_tasks][-2 * context.kept_tasks :]:
             shutil.rmtree(context.folder / "tasks" / round_id, ignore_errors=True)

@@ -10,7 +10,13 @@ import pytest
 
 from soundsright.core.errors import BucketUnavailable, StateUnavailable
 from soundsright.services.federation import claim_key, federation_steps, verdict_key
-from soundsright.services.federation.claims import MAX_CLAIMS, claim_task, last_verdict
+from soundsright.services.federation.claims import (
+    MAX_CLAIMS,
+    MAX_REMOVED,
+    claim_task,
+    last_verdict,
+    remove_old_claims,
+)
 from soundsright.services.federation.sampler import Sampler
 from soundsright.services.rounds import steps
 from soundsright.testing import MemoryState
@@ -186,3 +192,16 @@ class _Claims(_Killed):
         if key.startswith("claims/"):
             raise StateUnavailable("The machine is gone", "Start it again.")
         return etag
+
+
+def test_claims_of_long_ago_are_removed_some_at_a_time(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = federation.buckets.of("v0")
+    for task in range(40):
+        claim_task(bucket, task, "v0", "x")
+    monkeypatch.setattr("soundsright.services.federation.claims.MAX_LOOKED", 5)
+    remove_old_claims(bucket)
+    assert len(bucket.list("claims/", 100)) == 40 - MAX_REMOVED
+    remove_old_claims(bucket)
+    assert {item.key for item in bucket.list("claims/", 100)} == {claim_key(task) for task in range(35, 40)}

@@ -12,6 +12,7 @@ import pytest
 
 from soundsright.adapters.peers import Hotkey, valid_signature
 from soundsright.core.errors import BucketForbidden, BucketMissing, InfrastructureFault
+from soundsright.core.federation import MAX_VIEW_TASKS
 from soundsright.core.ports import Bucket
 from soundsright.services.federation import (
     MAX_VERDICT_BYTES,
@@ -351,3 +352,14 @@ def test_a_bucket_that_refuses_ever_new_objects_does_not_fill_the_memory(
     assert buckets[ADDRESSES[0]].reads == []
     assert isinstance(reader.one(objects[0]), Absent)
     assert buckets[ADDRESSES[0]].reads == ["0/none"]
+
+
+def test_what_is_too_old_for_any_lookback_leaves_the_memory_and_stays_in_the_state(machine: Machine) -> None:
+    old, new = verdict(task=1), verdict(task=MAX_VIEW_TASKS + 2)
+    machine.seen.record(old, sha("old"))
+    machine.seen.record(new, sha("new"))
+    machine.seen.refresh()
+    assert machine.seen.find(1, old.validator) is None
+    assert machine.seen.of_digest(sha("old")) is None
+    assert machine.seen.find(new.task, new.validator) is not None
+    assert machine.seen.record(old, sha("other")).digest == sha("old")
