@@ -38,6 +38,7 @@ epoch_blocks = {EPOCH}
 settle_margin = 0
 window_tasks = 4
 clips = 2
+pay_on_public = true
 competitions = ["{COMPETITION}"]
 
 [[competition]]
@@ -99,7 +100,6 @@ class Federation:
             SOUNDSRIGHT_SANDBOX="process",
             SOUNDSRIGHT_TRUST="true",
             SOUNDSRIGHT_SPEECH="recordings",
-            SOUNDSRIGHT_PAY_ON_PUBLIC_CORPUS="true",
             SOUNDSRIGHT_WORKERS="1",
             SAMPLER_POLL_INTERVAL="0.2",
             R2_ENDPOINT=endpoint,
@@ -134,6 +134,18 @@ class Federation:
             task += 1
         self.advance_to(task * INTERVAL)
         return task
+
+    def judge(self, name: str) -> tuple[int, str]:
+        """Let a turn of this validator begin unless it has one, and wait for its verdict. Returns the two."""
+        order = sorted(self.names, key=self.programs.address)
+        now = turn(self.chain.finalized().number, len(order), INTERVAL)
+        task = now.task if order[now.sampler] == name else self.begin_turn_of(name)
+        self.programs.wait(
+            lambda: True if (task, name) in self.verdicts() else None,
+            f"the verdict on task {task}",
+            timeout_s=RUN_S,
+        )
+        return task, name
 
     def serve(self, name: str, *, program: str = "", **settings: str) -> None:
         """Start a validator. `program` is the name of a second one with the same hotkey."""
