@@ -10,7 +10,7 @@ MACHINE := $(shell uname -m)
 AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-arm demo test fast coverage check crash federation-epochs demo-executor-test demo-federation-test fuzz format docs dist clean
+.PHONY: help install install-arm demo test fast coverage check crash federation-epochs tiers-years demo-executor-test demo-federation-test fuzz format docs dist clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -64,6 +64,9 @@ crash: $(STAMP) ## Kill validator, executor and samplers at every point; EVERY=N
 
 federation-epochs: $(STAMP) ## Simulate 10 000 epochs of federations with faults: at most one in a thousand may disagree.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/soundsright simulate --system federation --seeds 20 --rounds 500
+
+tiers-years: $(STAMP) ## Simulate 20 years of tiers with honest and false provers, and a verifier that is killed.
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/soundsright tiers simulate --seeds 20
 
 demo-executor-test: $(STAMP) ## Test `soundsright executor demo` with a container engine, from the images to the weights.
 	OMP_NUM_THREADS=1 SOUNDSRIGHT_DEMO=1 $(BIN)/python -m pytest -q tests/cli/executor/test_demo.py

@@ -112,6 +112,7 @@ from .statements import (
 )
 from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
 from .task_leads import AspectTest
+from .tier_sentences import move_sentence, result_sentence
 from .tiers import (
     AttemptCounts,
     Candidate,
@@ -265,6 +266,7 @@ __all__ = [
     "mean_estimate",
     "mean_of_rates",
     "measured_components",
+    "move_sentence",
     "output_cosine",
     "own_turn_blocks",
     "paired_comparison",
@@ -279,6 +281,7 @@ __all__ = [
     "raised_reward",
     "rank_confidence_sets",
     "ranked_images",
+    "result_sentence",
     "rivals_of",
     "run_time_s",
     "sampled_provers",

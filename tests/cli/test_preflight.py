@@ -18,8 +18,12 @@ from soundsright.adapters.peers.keys import Hotkey
 from soundsright.adapters.state.store import SqlState
 from soundsright.cli.main import run
 from soundsright.cli.shared.preflight_checks import findings
+from soundsright.core.competition import PUBLISHED
+from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.emission import EmissionRules
 from soundsright.core.errors import EntryRefused, StateUnavailable, UsageError
 from soundsright.core.rulesets import ruleset_by_name
+from soundsright.core.tiers_rules import tiers_rules
 from soundsright.testing.fakechain.http import served_chain
 
 VICTOR = Hotkey.of_seed("victor")
@@ -154,6 +158,17 @@ def test_rules_of_another_digest_than_announced_fail(checked: Check) -> None:
     digest = ruleset_by_name("soundsright-v5").digest
     assert failures(checked("--rules-digest", digest.upper())) == {}
     assert "0000" in failures(checked("--rules-digest", "0" * 64))["rules"]
+
+
+def test_rules_of_served_models_have_a_digest_to_announce() -> None:
+    from soundsright.cli.shared.preflight_checks import digests_of
+
+    rules = CompetitionRules(PUBLISHED, ruleset_by_name("soundsright-v5"), tiers=tiers_rules(bank_clips=30))
+    assert digests_of(rules)["[tiers]"] == tiers_rules(bank_clips=30).digest
+    paid = CompetitionRules(PUBLISHED, rules.ruleset, emission=EmissionRules({"competitions": 0.8, "tiers": 0.2}))
+    assert digests_of(paid)["[tiers]"] == tiers_rules().digest
+    assert digests_of(paid)["[emission]"] == paid.emission.digest
+    assert set(digests_of(CompetitionRules(PUBLISHED, rules.ruleset))) == {""}
 
 
 def test_a_bucket_named_in_the_file_is_read_and_not_written(machine: Path, checked: Check) -> None:

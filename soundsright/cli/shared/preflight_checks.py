@@ -29,6 +29,7 @@ from soundsright.config import ValidatorSettings
 from soundsright.core.errors import InfrastructureFault, SoundsRightError, UsageError, printable
 from soundsright.core.executor_rules import executor_rules
 from soundsright.core.ss58 import is_address
+from soundsright.core.tiers_rules import tiers_rules
 from soundsright.core.url_passwords import without_passwords
 
 if TYPE_CHECKING:
@@ -211,6 +212,9 @@ def digests_of(organiser: CompetitionRules) -> dict[str, str]:
     if organiser.federation is not None:
         digests["[emission]"] = organiser.emission.digest
         digests["[federation]"] = organiser.federation.digest
+    if organiser.tiers is not None or "tiers" in organiser.emission.paying:
+        digests["[emission]"] = organiser.emission.digest
+        digests["[tiers]"] = (organiser.tiers or tiers_rules()).digest
     return digests
 
 
@@ -235,8 +239,8 @@ def preflight_options(command: _Command) -> _Command:
         option(
             "--rules-digest",
             multiple=True,
-            help="Digest that the organiser announced, of the rules or of [emission] or [executor]; repeat it for "
-            "more. The check fails if yours is another.",
+            help="Digest that the organiser announced, of the rules or of a table such as [executor]; repeat it "
+            "for more. The check fails if yours is another.",
         ),
         option(
             "--timeout", "timeout_s", default=20.0, type=FiniteFloat(1, 600), help="Seconds that a check may take."

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from soundsright.core.audio import pcm16
 from soundsright.core.tiers import AttemptResult
 from soundsright.core.tiers_rules import TIER_NAMES, TiersRules
 from soundsright.ranking import OwnAnswer, verify_answer
@@ -104,8 +105,7 @@ def _at_level_of(own: Pcm, answer: Pcm) -> Pcm:
 
 
 def _pcm(signal: NDArray[np.floating]) -> Pcm:
-    grid: Pcm = np.clip(np.rint(signal), -32_768, 32_767).astype(np.int16)
-    return grid
+    return pcm16(signal / 32_768.0)
 
 
 def _in_another_order(own: Pcm, rng: np.random.Generator) -> Pcm:
