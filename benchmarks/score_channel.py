@@ -24,7 +24,7 @@ SEED = 5
 
 
 def errors(clips: int, decimals: int) -> list[float]:
-    """The errors of the power that the owner reads, as parts of the full power, for scores of that many decimals."""
+    """The errors of the power that the owner reads from scores of that many decimals, in parts of full power."""
     rng = np.random.default_rng(0)
     found = []
 
