@@ -43,6 +43,15 @@ _MAX_TIME_S = 1e6
 _MAX_AGREEMENT_DB = 1_000.0
 
 
+def lookahead_frames(lookahead_ms: float) -> int:
+    """The whole frames by which the answer to a stream lags.
+
+    >>> lookahead_frames(0), lookahead_frames(32), lookahead_frames(40)
+    (0, 2, 2)
+    """
+    return math.ceil(lookahead_ms / STREAM_FRAME_MS)
+
+
 class AttemptKind(StrEnum):
     """The two kinds of request, which a prover cannot tell apart by sender, size or time."""
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from soundsright.adapters.protocol import lookahead_frames
 from soundsright.adapters.sandboxes import ModelSession, ProcessSandbox
 from soundsright.core.audio import Audio, on_pcm16_grid, pcm16
 from soundsright.core.competition import competition_by_id
 from soundsright.core.ports import DegradedClip, SandboxLimits, StreamingModel
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import FetchedModel, Submission
+from soundsright.core.tiers import lookahead_frames
 from tests.models.conftest import MODELS, skip_without_its_package
 
 FRAME = 320

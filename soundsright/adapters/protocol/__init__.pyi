@@ -2,7 +2,7 @@ from .answers import BatchAnswers
 from .file_client import FileModelClient
 from .http_client import HttpModelClient
 from .http_exchange import BoundedSocket, Connect, TooLarge
-from .stream_client import HttpModelStream, lookahead_frames
+from .stream_client import HttpModelStream
 
 __all__ = [
     "BatchAnswers",
@@ -12,5 +12,4 @@ __all__ = [
     "HttpModelClient",
     "HttpModelStream",
     "TooLarge",
-    "lookahead_frames",
 ]

@@ -7,7 +7,6 @@ sends beyond that is never read.
 
 from __future__ import annotations
 
-import math
 import re
 import socket
 import time
@@ -16,7 +15,12 @@ from typing import Any
 
 from soundsright.adapters.protocol.http_exchange import Connect
 from soundsright.core.errors import ModelFault, ModelTimeout, ProtocolViolation
-from soundsright.core.tiers import MAX_LOOKAHEAD_MS, MODEL_STREAM_PROTOCOL, STREAM_FRAME_MS
+from soundsright.core.tiers import (
+    MAX_LOOKAHEAD_MS,
+    MODEL_STREAM_PROTOCOL,
+    STREAM_FRAME_MS,
+    lookahead_frames,
+)
 
 STEP = "stream"
 _PATH = "/stream/"
@@ -41,15 +45,6 @@ def offered_lookahead_ms(status: Mapping[str, Any]) -> float | None:
     if not (is_number and 0 <= lookahead_ms <= MAX_LOOKAHEAD_MS):  # A NaN is not in these bounds either.
         raise ProtocolViolation(f"GET /status/ says streaming, but lookahead_ms is {str(lookahead_ms)[:50]!a}")
     return float(lookahead_ms)
-
-
-def lookahead_frames(lookahead_ms: float) -> int:
-    """The whole frames by which the answer lags.
-
-    >>> lookahead_frames(0), lookahead_frames(32), lookahead_frames(40)
-    (0, 2, 2)
-    """
-    return math.ceil(lookahead_ms / STREAM_FRAME_MS)
 
 
 class HttpModelStream:

@@ -78,13 +78,13 @@ class Front:
         async def outer(scope: Scope, receive: Receive, send: Send) -> None:
             connection = self._by_peer.get(scope["client"])
             if connection is None:
+                await _close_unanswered(scope, send)
                 return  # The client has gone.
             client = connection.client_network
             connection.turn = self._turns.request(client)
             if not await connection.turn:
                 connection.transport.abort()
-                if scope["type"] == "websocket":
-                    await send({"type": "websocket.close"})  # The server logs an error without an answer.
+                await _close_unanswered(scope, send)
                 return
             has_turn = True
 
@@ -106,6 +106,9 @@ class Front:
                 await inner(scope, receive, sending)
             except ClientDisconnect:
                 return  # It left before its request was complete. That is no fault of the app.
+            else:
+                if has_turn:
+                    await _close_unanswered(scope, send)
             finally:
                 end_turn()
 
@@ -199,6 +202,12 @@ class Front:
             )
             held[largest.client_network] -= largest.held_bytes
             self._drop(largest)
+
+
+async def _close_unanswered(scope: Scope, send: Send) -> None:
+    """Close a WebSocket that got no answer, because the server would log that as an error."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close"})
 
 
 def vouch(request: HTTPConnection) -> None:

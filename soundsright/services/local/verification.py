@@ -17,10 +17,11 @@ from soundsright.core.content import files_below
 from soundsright.core.dockerfile import Instruction, command_of, protocol_of
 from soundsright.core.entry_rules import NO_RULES, EntryRules, remedy_of
 from soundsright.core.errors import EntryRefused, ModelCrashed, ModelFault, ModelTimeout, ProtocolViolation
-from soundsright.core.ports import Answer, DegradedClip, Sandbox, SandboxLimits
+from soundsright.core.ports import Answer, DegradedClip, RunningModel, Sandbox, SandboxLimits
 from soundsright.core.results import Failure, Timing
 from soundsright.core.submission import FetchedModel
 from soundsright.metrics import floors, metric, score_clip
+from soundsright.services.local import streaming
 from soundsright.services.local.answer_hints import answer_hints
 from soundsright.services.local.model_errors import missing_server_package, model_error
 from soundsright.services.local.sandbox_causes import Cause, cause_in_files, cause_in_log
@@ -125,6 +126,8 @@ def verify(
             return check.failed(cause.reason, cause.remedy)
         check.prepare()
         check.run()
+        if check.stream_problem:
+            return check.failed(check.stream_problem, streaming.REMEDY)
     except EntryRefused as e:
         sentence = "The folder has no Dockerfile" if e.code == "no_dockerfile" else e.sentence
         return check.failed(sentence, remedy_of(e.code))
@@ -172,6 +175,7 @@ class _Verifying:
         self._answers: tuple[Answer, ...] = ()
         self._timing = Timing()
         self._log = ""
+        self.stream_problem = ""
 
     def files(self, rules: EntryRules) -> None:
         self._current = "files"
@@ -216,8 +220,19 @@ class _Verifying:
                 self._end_step(self._message_after_reset(repeated), passed=passed)
                 if repeated.failure is not None and not self._failures():
                     self._answers = (repeated, *self._answers[1:])
+                if not self._failures():
+                    self._stream(running)
             finally:
                 self._log = str(getattr(running, "log", str)())
+
+    def _stream(self, running: RunningModel) -> None:
+        """Compare the model's stream with its clips, if it says that it streams."""
+        self._current = "stream"
+        check = streaming.checked_stream(running, self._clips[0].degraded)
+        if check is not None:
+            self.stream_problem = check.problem
+            if not check.problem:
+                self._end_step(check.message)
 
     def _enhance_message(self) -> str:
         failures = self._failures()

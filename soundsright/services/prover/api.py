@@ -7,16 +7,16 @@ Each request is counted for its address, limited in size and verified before it 
 
 import asyncio
 import base64
-import hashlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from soundsright.core.audio import Audio, pcm16
+from soundsright.core.audio import pcm16
 from soundsright.core.canonical import canonical_json
 from soundsright.core.endpoint import client_network
 from soundsright.core.errors import RequestRefused
 from soundsright.core.tiers import CHALLENGE_SCHEMA, INFERENCE_SCHEMA
 from soundsright.core.wav import encode_wav
+from soundsright.ranking import pcm_sha256
 from soundsright.services.http import (
     answer_refusals,
     described_body,
@@ -140,16 +140,11 @@ def _challenge_answer(prover: Prover, asked: AudioRequest, done: Enhanced) -> by
         "request_id": asked.request_id,
         "model": prover.offer.model,
         "audio": base64.b64encode(wav).decode(),
-        "sha256": _pcm_sha256(done.audio),
+        "sha256": pcm_sha256(pcm16(done.audio.samples), done.audio.sample_rate_hz),
         "queued_s": round(done.queued_s, 6),
         "busy_s": round(done.busy_s, 6),
     }
     return canonical_json(values).encode()
-
-
-def _pcm_sha256(audio: Audio) -> str:
-    text = f"soundsright.pcm/1:{audio.sample_rate_hz}:1:".encode()
-    return hashlib.sha256(text + pcm16(audio.samples).astype("<i2").tobytes()).hexdigest()
 
 
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:

@@ -160,7 +160,10 @@ class KeptModel:
     def _suspect(self, model: RunningModel) -> None:
         """Let the slot of this copy start it again."""
         with self._changed:
-            self._suspects.add(id(model))
+            slots = [slot for slot, each in self._running.items() if each is model]
+            for slot in slots:
+                del self._running[slot]
+                self._suspects.add(slot)
             self._changed.notify_all()
 
     def submit(self, audio: Audio, sender: str) -> Future[Enhanced]:
@@ -202,7 +205,7 @@ class KeptModel:
 
     def _run_once(self, slot: int, unfinished: _Job | None) -> tuple[bool, _Job | None]:
         """Run the model once, until it fails. Returns whether it enhanced something, and the job that it left."""
-        serving = _Serving(self, unfinished)
+        serving = _Serving(self, slot, unfinished)
         try:
             with self._runner.run(self._model, limits=self._limits) as running:
                 lookahead_ms = running.stream_lookahead_ms() if isinstance(running, StreamingModel) else None
@@ -216,7 +219,8 @@ class KeptModel:
             self._note("The model's slot failed, for a reason that is in the log")
         finally:
             with self._changed:
-                self._suspects.discard(id(self._running.pop(slot, None)))
+                self._running.pop(slot, None)
+                self._suspects.discard(slot)
         return serving.enhanced_some, serving.job
 
     def _note(self, problem: str) -> None:
@@ -225,15 +229,15 @@ class KeptModel:
         if not self._is_closing:
             _log.warning(problem, extra={"action": "prover_model"})
 
-    def next_job(self, model: RunningModel) -> _Job | None:
+    def next_job(self, slot: int) -> _Job | None:
         """The next recording, once there is one; None at the end, or if this copy of the model must start again.
 
         One that waited for too long is refused.
         """
         with self._changed:
             while True:
-                self._changed.wait_for(lambda: self._waiting or self._is_closing or id(model) in self._suspects)
-                if self._is_closing or id(model) in self._suspects:
+                self._changed.wait_for(lambda: self._waiting or self._is_closing or slot in self._suspects)
+                if self._is_closing or slot in self._suspects:
                     return None
                 job = self._waiting.popleft()
                 self._senders[job.sender] -= 1
@@ -280,15 +284,16 @@ class _WatchedStream:
 class _Serving:
     """One running model at work. `job` is the recording that it has not answered."""
 
-    def __init__(self, kept: KeptModel, job: _Job | None) -> None:
+    def __init__(self, kept: KeptModel, slot: int, job: _Job | None) -> None:
         self._kept = kept
+        self._slot = slot
         self.job = job
         self.enhanced_some = False
 
     def serve(self, model: RunningModel) -> None:
         """Enhance recordings until the end, or until the model fails."""
         while True:
-            self.job = job = self.job or self._kept.next_job(model)
+            self.job = job = self.job or self._kept.next_job(self._slot)
             if job is None:
                 return
             job.tries_left -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,3 +187,42 @@ def test_a_missing_package_of_the_model_server_names_the_interpreter(
     python = ProcessSandbox(trusted=True).interpreter
     assert result.reason == f"uvicorn is missing for the interpreter that runs models ({python})."
     assert result.remedy == f"Run: {python} -m pip install uvicorn"
+
+
+TEMPLATE = Path(__file__).parents[3] / "models" / "template"
+
+
+def template_with(stream: str, make_model: MakeModel) -> FetchedModel:
+    """The template whose `Stream.process` ends with other lines."""
+    model = make_model("")
+    for path in (*TEMPLATE.glob("app/*.py"), TEMPLATE / "Dockerfile"):
+        target = model.path / path.relative_to(TEMPLATE)
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(path.read_text())
+    enhance = model.path / "app" / "enhance.py"
+    enhance.write_text(enhance.read_text().replace("        return frame\n", textwrap.indent(stream, 8 * " ")))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("stream", "problem"),
+    [
+        ("return frame\n", ""),
+        ("return 0.5 * frame\n", "The stream differs from the enhanced clip: they agree to 6.0 dB"),
+        ("return frame[:-1]\n", "stream"),
+        ("import time; time.sleep(0.03)\nreturn frame\n", "so the stream falls behind"),
+        ("raise ValueError\n", "stream"),
+    ],
+)
+def test_a_stream_must_give_what_the_clip_gives(
+    stream: str, problem: str, make_model: MakeModel, drawn: tuple[Clip, ...]
+) -> None:
+    limits = replace(LIMITS, step_timeout_s=3.0)
+    model = template_with(stream, make_model)
+    result = verify(model, drawn, sandbox=ProcessSandbox(trusted=True), limits=limits, metrics=("SI_SDR",))
+    assert result.passed == (not problem)
+    assert problem in result.reason
+    step = next(each for each in result.steps if each.name == "stream")
+    assert step.passed == (not problem)
+    if not problem:
+        assert "the same output as for the clip, 0 ms later" in step.message
