@@ -57,3 +57,21 @@ def test_a_second_validator_of_one_hotkey_is_refused(tmp_path: Path) -> None:
         ):
             assert lab.programs.ended(program, timeout_s=RUN_S) == 2
             assert problem in lab.log(program)
+
+
+@pytest.mark.slow
+def test_a_validator_killed_in_its_turn_judges_its_task_after_a_restart_and_the_others_go_on(
+    tmp_path: Path,
+) -> None:
+    names = ("one", "two", "three")
+    with federation(tmp_path / "lab", *names) as lab:
+        for name in names:
+            lab.serve(name)
+        task = lab.begin_turn_of("one")
+        lab.wait_for_model()
+        lab.programs.kill("one")
+        assert lab.verdicts() == set()
+        lab.open_gate()
+        lab.serve("one")
+        assert lab.judge("one") == (task, "one")
+        assert {lab.judge(name)[1] for name in ("two", "three")} == {"two", "three"}
