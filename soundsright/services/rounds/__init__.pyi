@@ -24,7 +24,7 @@ from .fetch_models import fetched_contents
 from .fingerprints import PROBE_CLIPS, same_tensor_pairs, sketch_of
 from .hiding import PRIVATE_FOLDER, make_private, recipe_sha256, shown_line, signal_sha256
 from .job_results import result_of
-from .last_entries import StandingEntry, standing_entries
+from .last_entries import StandingEntries, StandingEntry, standing_entries
 from .opening import (
     OpenedMaterial,
     commitment_to,
@@ -82,6 +82,7 @@ __all__ = [
     "RoundService",
     "Scored",
     "SetRequest",
+    "StandingEntries",
     "StandingEntry",
     "Unchecked",
     "batches_of",

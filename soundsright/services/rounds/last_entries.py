@@ -23,6 +23,33 @@ class StandingEntry:
     content_hash: str
 
 
+class StandingEntries:
+    """The standing entries of one state. They are read again only when another round has finished.
+
+    Any thread may call it; each call gives what `standing_entries` gives.
+    """
+
+    def __init__(self, state: StateStore, competitions: Sequence[Competition]) -> None:
+        self._state = state
+        self._competitions = tuple(competitions)
+        self._known: tuple[str, tuple[StandingEntry, ...]] | None = None
+
+    def __call__(self) -> tuple[StandingEntry, ...] | None:
+        """The entries; None if no round has finished.
+
+        Raises:
+            UsageError: a record is newer than this program, or damaged.
+            StateUnavailable: the state does not answer.
+        """
+        last = steps.latest(self._state, steps.FINISHED)
+        if last is None:
+            return None
+        known = self._known
+        if known is None or known[0] != last[0]:
+            known = self._known = last[0], _entries_of(self._state, last[0], self._competitions)
+        return known[1]
+
+
 def standing_entries(state: StateStore, competitions: Sequence[Competition]) -> tuple[StandingEntry, ...] | None:
     """The entries of the last finished round that it did not refuse; None if no round has finished.
 
@@ -33,10 +60,10 @@ def standing_entries(state: StateStore, competitions: Sequence[Competition]) -> 
         UsageError: a record is newer than this program, or damaged.
         StateUnavailable: the state does not answer.
     """
-    last = steps.latest(state, steps.FINISHED)
-    if last is None:
-        return None
-    round_id = last[0]
+    return StandingEntries(state, competitions)()
+
+
+def _entries_of(state: StateStore, round_id: str, competitions: Sequence[Competition]) -> tuple[StandingEntry, ...]:
     done = steps.RoundSteps(round_id, state.steps(round_id))
     entries = done.get(steps.ENTRIES)
     by_id = {competition.id: competition for competition in competitions}

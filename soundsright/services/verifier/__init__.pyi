@@ -1,4 +1,4 @@
-from .attempts import deltas_of
+from .attempts import KeptFailure, deltas_of, kept_failures
 from .bank import NOT_REPEATABLE, OWN_RUN_FAILED, Bank, Entrant, set_seed
 from .context import SCOPE, VPERMIT_TAO_LIMIT, VerifierContext
 from .ladder import Ladder, ladder_after, last_ladder
@@ -19,6 +19,7 @@ __all__ = [
     "BankStep",
     "CountedAttempt",
     "Entrant",
+    "KeptFailure",
     "Ladder",
     "LastCheck",
     "ServingProver",
@@ -29,6 +30,7 @@ __all__ = [
     "bank_of",
     "close_interval",
     "deltas_of",
+    "kept_failures",
     "ladder_after",
     "last_ladder",
     "recorded_steps",

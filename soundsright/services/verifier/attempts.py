@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from soundsright.services.verifier.context import VerifierContext
 
 _log = logging.getLogger(__name__)
 
+_SAFE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_STEM = re.compile(r"(\d{8})-(\d{4})\.question\.wav")
 _COUNTS = {
     AttemptKind.CHALLENGE: (CountName.CHALLENGE_ATTEMPTS, CountName.CHALLENGE_SUCCESSES),
     AttemptKind.INFERENCE: (CountName.INFERENCE_ATTEMPTS, CountName.INFERENCE_SUCCESSES),
@@ -100,6 +104,8 @@ def keep_failed_audio(context: VerifierContext, interval: int, failed: Asked) ->
 
     What cannot be kept does no harm: the record has the digests.
     """
+    if not _SAFE.fullmatch(failed.ask.hotkey):
+        return  # A name of a private chain that is no name of a folder.
     folder = context.failures_folder / failed.ask.hotkey
     stem = f"{interval:08d}-{failed.ask.number:04d}"
     try:
@@ -116,6 +122,37 @@ def keep_failed_audio(context: VerifierContext, interval: int, failed: Asked) ->
                 path.unlink(missing_ok=True)
     except (OSError, InfrastructureFault) as error:
         _log.warning("a failed answer is not kept: %s", error, extra={"action": "failure_not_kept"})
+
+
+@dataclass(frozen=True)
+class KeptFailure:
+    """The files of a failed attempt: the question, the verifier's own answer, and the prover's if it sent audio."""
+
+    interval: int
+    number: int
+    question: Path
+    own: Path
+    answer: Path | None
+
+
+def kept_failures(failures_folder: Path, hotkey: str) -> tuple[KeptFailure, ...]:
+    """The kept failures of a prover, the oldest first. A stranger may have written the hotkey.
+
+    The files have recordings that may not be heard by others yet, and bytes that the prover chose.
+    """
+    folder = failures_folder / hotkey
+    if not _SAFE.fullmatch(hotkey) or not folder.is_dir():
+        return ()
+    found = []
+    for path in sorted(folder.iterdir()):
+        named = _STEM.fullmatch(path.name)
+        if named is None:
+            continue
+        stem = path.name.removesuffix(".question.wav")
+        own, answer = folder / f"{stem}.own.wav", folder / f"{stem}.answer.wav"
+        if own.is_file():
+            found.append(KeptFailure(int(named[1]), int(named[2]), path, own, answer if answer.is_file() else None))
+    return tuple(found)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -31,6 +31,7 @@ from soundsright.services.verifier.moves import recorded_steps
 from soundsright.services.verifier.verifier_steps import AskedStep, CountedAttempt, round_of
 from soundsright.services.verifier.verifier_steps import asked as step_key
 
+MOST_AT_ONCE = 256
 RECENT_ATTEMPTS = 200
 """The number of a prover's last attempts that are kept in memory."""
 
@@ -159,7 +160,7 @@ class Stepping:
         Raises:
             InfrastructureFault: this machine could not ask any of them.
         """
-        with ThreadPoolExecutor(len(asks), thread_name_prefix="tiers-ask") as pool:
+        with ThreadPoolExecutor(min(len(asks), MOST_AT_ONCE), thread_name_prefix="tiers-ask") as pool:
             futures = [pool.submit(asked, self._context, self._seed, ask) for ask in asks]
         results: list[Asked | PeerUnavailable | None] = []
         able: list[Ask] = []

@@ -18,7 +18,7 @@ from soundsright.core.tiers import CountName, stats_scope
 from soundsright.core.tiers_rules import tier_index
 from soundsright.ranking import score_weights
 from soundsright.services.rounds import steps
-from soundsright.services.verifier.bank import NOT_REPEATABLE, Entrant, commit_bank, interval_seed
+from soundsright.services.verifier.bank import Entrant, commit_bank, interval_seed
 from soundsright.services.verifier.bank_making import BankMaking
 from soundsright.services.verifier.context import VerifierContext
 from soundsright.services.verifier.ladder import Ladder, last_ladder
@@ -65,8 +65,7 @@ class Verifier:
         if self._ladder is not stepping.ladder:
             self._ladder = stepping.ladder
         making.tend(entrants, stepping.banks)
-        problems = "; ".join(f"{hotkey}: {problem}" for hotkey, problem in sorted(making.problems.items())[:3])
-        self._context.health.problem("tiers.banks", problems or None)
+        self._report(making, stepping)
         if self._is_due():
             stepping.step()
             self._counts = self._context.counters.read_all()
@@ -124,6 +123,11 @@ class Verifier:
                 self._left[hotkey] = self._left.get(hotkey, 0) + 1
             raise
         return True
+
+    def _report(self, making: BankMaking, stepping: Stepping) -> None:
+        """Show a problem if nobody has a bank. One prover without one can have removed its own repository."""
+        problems = "; ".join(f"{hotkey}: {problem}" for hotkey, problem in sorted(making.problems.items())[:3])
+        self._context.health.problem("tiers.banks", None if stepping.banks else problems or None)
 
     # Intervals
 
@@ -226,7 +230,8 @@ class Verifier:
         if ladder is None or entrants is None:
             return
         made = {} if making is None else making.made
-        paid = [e for e in entrants if e.hotkey not in made or made[e.hotkey].code != NOT_REPEATABLE]
+        # Otherwise a model that stops running could keep its score, because it is asked nothing.
+        paid = [each for each in entrants if each.hotkey not in made or not made[each.hotkey].code]
         scores = {each.hotkey: ladder.standing(each.hotkey, each.neuron.uid).score for each in paid}
         serving, limits = [], {}
         for bank in () if stepping is None else stepping.banks.values():

@@ -9,7 +9,7 @@ from soundsright.core.competition import PUBLISHED
 from soundsright.core.results import Refusal
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import Submission
-from soundsright.services.rounds import standing_entries, steps
+from soundsright.services.rounds import StandingEntries, standing_entries, steps
 from soundsright.testing import MemoryState
 
 COMPETITION = PUBLISHED[0]
@@ -43,7 +43,7 @@ def finished_round(state: MemoryState, round_id: str, number: int, uids: range, 
 
 
 def standing(state: MemoryState) -> list[int] | None:
-    found = standing_entries(state, PUBLISHED)
+    found = StandingEntries(state, PUBLISHED)()
     return None if found is None else [entry.submission.uid for entry in found]
 
 
@@ -66,11 +66,14 @@ def test_refused_entries_and_copies_are_left_out(near: bool, expected: list[int]
 
 def test_a_round_that_still_runs_changes_nothing_and_the_next_finished_one_does() -> None:
     state = MemoryState()
+    entries = StandingEntries(state, PUBLISHED)
+    assert entries() is None
     finished_round(state, "r1", 1, range(1))
     state.begin_round("r2", {})
-    assert standing(state) == [0]
+    assert entries() is entries()
+    assert [entry.submission.uid for entry in entries() or ()] == [0]
     finished_round(state, "r2", 2, range(5, 6))
-    assert standing(state) == [5]
+    assert [entry.submission.uid for entry in entries() or ()] == [5]
 
 
 def test_an_entry_of_a_competition_that_is_gone_is_left_out() -> None:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from soundsright.core.audio import Samples, on_pcm16_grid
-from soundsright.core.errors import EngineUnavailable, InfrastructureFault, StateUnavailable
+from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelCrashed, StateUnavailable
 from soundsright.core.ports import Neuron
 from soundsright.core.tiers import AttemptResult
 from soundsright.core.tiers_rules import tiers_rules
-from soundsright.services.verifier import SCOPE, CountedAttempt, recorded_steps
+from soundsright.services.verifier import SCOPE, CountedAttempt, kept_failures, recorded_steps
 from soundsright.testing.served import Manner
 from tests.services.verifier.world import COMMITTED, INTERVAL, RULES, World
 
@@ -82,6 +82,10 @@ def test_a_failure_leaves_evidence_and_the_audio_of_both_sides(tmp_path: Path) -
     assert one["signed"]["signature"].startswith("0x")
     kept = sorted(path.name for path in (tmp_path / "tiers" / "private-round" / "failures" / "better").iterdir())
     assert len(kept) == 3 * 5
+    found = kept_failures(tmp_path / "tiers" / "private-round" / "failures", "better")
+    assert [(each.interval, each.number) for each in found] == [(1, number) for number in range(15, 20)]
+    assert all(each.answer is not None and each.answer.read_bytes() != each.own.read_bytes() for each in found)
+    assert kept_failures(tmp_path, "../tiers") == ()
     assert kept[-3:] == [f"00000001-0019.{part}.wav" for part in ("answer", "own", "question")]
 
 
@@ -134,6 +138,24 @@ def test_a_model_that_does_not_repeat_itself_is_not_asked(tmp_path: Path, level:
     assert attempts_of(world, "honest") == [AttemptResult.HASH] * 20
     assert world.verifier.payees is not None
     assert ("unsteady" in world.verifier.payees) is asked
+
+
+def test_a_model_that_stops_running_here_is_neither_asked_nor_paid(tmp_path: Path) -> None:
+    world = World(tmp_path, {"honest": Manner.HONEST, "tired": Manner.HONEST})
+    world.run_interval(1)
+    world.close_interval(1)
+    world.work(2 * INTERVAL, times=4)
+    assert set(world.verifier.payees or ()) == {"honest", "tired"}
+    asked = [hotkey for hotkey, _ in world.provers.asked].count("tired")
+
+    def crashes(_samples: Samples) -> Samples:
+        raise ModelCrashed("It ended", 1)
+
+    world.sandbox.models = {**world.sandbox.models, "content-tired": crashes}
+    world.run_interval(3)
+    assert [hotkey for hotkey, _ in world.provers.asked].count("tired") <= asked + 20
+    assert set(world.verifier.payees or ()) == {"honest"}
+    assert "tiers.banks" not in world.health.problems()
 
 
 def test_a_steady_but_noisy_model_passes_at_its_own_threshold(tmp_path: Path) -> None:
