@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 @pytest.fixture
 def client():
     with TestClient(create_app()) as client:
-        assert client.get("/status/").json() == {"container_running": True}
+        assert client.get("/status/").json()["container_running"] is True
         assert client.post("/prepare/").json() == {"preparations": True}
         yield client
 
@@ -57,3 +57,14 @@ def test_a_reset_forgets_what_was_uploaded(client):
     assert list(enhanced(client, {"first.wav": clip})) == ["first.wav"]
     assert client.post("/reset/").json() == {"status": True}
     assert list(enhanced(client, {"second.wav": clip})) == ["second.wav"]
+
+
+def test_a_model_that_streams_says_so_once_it_is_loaded(client):
+    from app import enhance
+
+    status = client.get("/status/").json()
+    assert status.get("streaming", False) == hasattr(enhance, "Stream")
+    if hasattr(enhance, "Stream"):
+        assert status["lookahead_ms"] == enhance.LOOKAHEAD_MS
+        frame = np.zeros(320, np.float32)
+        assert np.asarray(enhance.Stream(16_000).process(frame)).shape == frame.shape

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from soundsright.adapters.sandboxes.session import ModelSession, StartedModel, loaded_session
 from soundsright.adapters.sandboxes.stopping import STOPPED, StopSource
-from soundsright.core.errors import ModelCrashed, UsageError
+from soundsright.core.errors import EngineUnavailable, ModelCrashed, UsageError
 from soundsright.core.ports import SandboxLimits
 from soundsright.core.submission import FetchedModel
 
@@ -36,6 +36,7 @@ class EndpointRunner:
         self._host, self._port, self._context = _address(url)
         self._url = url
         self._stop_source = StopSource()
+        self._in_use = threading.Lock()
 
     def prepare(self, model: FetchedModel) -> None:
         """Do nothing: the model runs already."""
@@ -46,8 +47,9 @@ class EndpointRunner:
 
         Raises:
             ModelFault: it did not become ready.
+            EngineUnavailable: it runs here already. Two runs would mix their uploads.
         """
-        with self._stop_source.token() as token:
+        with self._alone(), self._stop_source.token() as token:
             open_sockets: set[socket.socket] = set()
             stopped = threading.Event()
             started = StartedModel(
@@ -69,6 +71,15 @@ class EndpointRunner:
 
             with token.on_stop(stop):
                 yield loaded_session(started, limits)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._in_use.acquire(blocking=False):
+            raise EngineUnavailable(f"{self._url} is in use, and takes one recording at a time", "Give one slot.")
+        try:
+            yield
+        finally:
+            self._in_use.release()
 
     def stop(self) -> None:
         """End the exchanges with the model. The model itself goes on."""

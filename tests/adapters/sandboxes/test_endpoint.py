@@ -18,7 +18,7 @@ import pytest
 from soundsright.adapters.peers import Hotkey
 from soundsright.adapters.sandboxes import EndpointRunner
 from soundsright.core.audio import Audio, on_pcm16_grid
-from soundsright.core.errors import ModelFault, ProtocolViolation, UsageError
+from soundsright.core.errors import EngineUnavailable, ModelFault, ProtocolViolation, UsageError
 from soundsright.core.ports import DegradedClip, SandboxLimits
 from soundsright.testing.provers import fetched_reference
 
@@ -62,6 +62,8 @@ def test_a_served_model_enhances_and_streams() -> None:
         with running.open_stream(16_000) as stream:
             assert stream.exchange(bytes(640)) == bytes(640)
             assert stream.finish() == ()
+        with pytest.raises(EngineUnavailable, match="one slot"), runner.run(MODEL, limits=SandboxLimits()):
+            pass
 
 
 def test_a_model_that_ends_is_at_fault_and_can_come_back() -> None:
