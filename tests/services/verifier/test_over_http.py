@@ -23,7 +23,7 @@ from tests.services.verifier.world import INTERVAL, World
 
 VERIFIER = Hotkey.of_seed("verifier")
 RULES = tiers_rules(
-    interval_blocks=INTERVAL, bank_clips=4, repeat_clips=2, timeout_s=1.5, inference_share=0.5, sample_size=20
+    interval_blocks=INTERVAL, bank_clips=2, repeat_clips=1, timeout_s=3.0, inference_share=0.5, sample_size=20
 )
 EXPECTED = {
     ProverKind.HONEST: {AttemptResult.HASH},
@@ -45,7 +45,7 @@ def provers() -> Iterator[dict[str, RunningProver]]:
         running: dict[ProverKind, RunningProver] = {}
         for kind in (each for each in EXPECTED if each is not ProverKind.PROXY):
             running[kind] = stack.enter_context(
-                running_prover(kind, slow_s=0.4 if kind is ProverKind.DRIP else 4.0)
+                running_prover(kind, slow_s=0.4 if kind is ProverKind.DRIP else 8.0)
             )
         running[ProverKind.PROXY] = stack.enter_context(
             running_prover(ProverKind.PROXY, behind=running[ProverKind.BETTER])
@@ -72,7 +72,7 @@ def test_over_http_only_the_committed_model_passes(provers: dict[str, RunningPro
         for neuron in world.neurons
     ]
     world.restart()
-    world.work(INTERVAL, times=len(provers) + 6)
+    world.work(INTERVAL, times=len(provers) + 3)
     results: dict[ProverKind, set[AttemptResult]] = {}
     for step in recorded_steps(world.state.scoped(SCOPE), 1).values():
         for each in step.attempts:
@@ -113,4 +113,4 @@ def test_ten_provers_are_asked_at_the_same_time(tmp_path: Path) -> None:
         took_s = time.monotonic() - started_s
         attempts = [a for step in recorded_steps(world.state.scoped(SCOPE), 1).values() for a in step.attempts]
         assert [a.attempt.result for a in attempts] == [AttemptResult.HASH] * 10
-        assert took_s < 3.0, "one after another they take ten seconds"
+        assert took_s < 5.0, "one after another they take ten seconds"
