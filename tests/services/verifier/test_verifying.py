@@ -12,6 +12,7 @@ import pytest
 from soundsright.core.audio import Samples, on_pcm16_grid
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelCrashed, StateUnavailable
 from soundsright.core.ports import Neuron
+from soundsright.core.profiles import Profile
 from soundsright.core.tiers import AttemptResult
 from soundsright.core.tiers_rules import tiers_rules
 from soundsright.services.verifier import SCOPE, CountedAttempt, kept_failures, recorded_steps
@@ -254,6 +255,15 @@ def test_listeners_requests_stop_at_the_limit_and_challenges_go_no_further(tmp_p
     assert len(world.provers.asked) == asked_before
     assert world.counts("honest")["requests"] == 8
     assert not world.verifier.take_request("stranger")
+
+
+def test_busy_within_the_limit_is_a_failure_and_beyond_it_nothing(tmp_path: Path) -> None:
+    rules = tiers_rules(Profile.CODE, interval_blocks=INTERVAL, table={"Bronze": {"requests": 2}})
+    world = World(tmp_path, {"busy": Manner.BUSY}, rules=rules)
+    world.work(INTERVAL, times=6)
+    assert len(world.provers.asked) > 2
+    assert world.counts("busy")["requests"] == 2
+    assert [facts["status"] for facts in world.failures()] == [429, 429]
 
 
 def test_counters_that_are_away_stop_the_steps_and_no_tier(tmp_path: Path) -> None:
