@@ -25,7 +25,7 @@ _HEADER_BYTES = 16_384
 _FIRST_UNTESTED = "0.55"
 _READ_HERE = {
     H11Protocol: ("client", "conn", "cycle", "timeout_keep_alive_task", "transport"),
-    RequestResponseCycle: ("response_complete", "response_started"),
+    RequestResponseCycle: ("disconnected", "response_complete", "response_started"),
 }
 """The attributes of the server's classes that its documentation does not name."""
 
@@ -133,6 +133,13 @@ class Connection(Held, H11Protocol):
         # Another protocol takes this connection over, and a place of its own.
         self.front.closed(self)
         super().handle_websocket_upgrade(event)
+
+    def abandon(self) -> None:
+        """End the connection at once."""
+        if self.cycle is not None:
+            # The server learns of the end only later, and would log a request without an answer as an error.
+            self.cycle.disconnected = True
+        self.transport.abort()
 
     @property
     def held_bytes(self) -> int:

@@ -83,7 +83,7 @@ class Front:
             client = connection.client_network
             connection.turn = self._turns.request(client)
             if not await connection.turn:
-                connection.transport.abort()
+                connection.abandon()
                 await _close_unanswered(scope, send)
                 return
             has_turn = True
@@ -164,8 +164,8 @@ class Front:
         )
 
     def _drop(self, connection: AnyConnection) -> None:
+        connection.abandon()
         self.closed(connection)
-        connection.transport.abort()
 
     def _start_sweeping(self) -> None:
         if not self._is_sweeping:

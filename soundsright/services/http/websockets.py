@@ -52,6 +52,10 @@ class StreamConnection(Held, WebSocketsSansIOProtocol):
         if not self._is_refused:
             super().data_received(data)
 
+    def abandon(self) -> None:
+        """End the connection at once."""
+        self.transport.abort()
+
     @property
     def stage(self) -> Stage:
         if self.transport.is_closing():

@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from fastapi import FastAPI, Request
 
 from soundsright.core.errors import UsageError
+from soundsright.services.http.connection import Connection
 from soundsright.services.http.limits import Limits
 from soundsright.services.http.requests import HttpService, answer_refusals
 from soundsright.services.http.turns import Turns
@@ -328,3 +330,12 @@ def test_turns_of_a_client_go_to_its_requests_in_their_order() -> None:
 def test_limits_that_shut_everybody_out_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="Allow"):
         Limits(**wrong)
+
+
+def test_the_server_knows_at_once_that_a_dropped_request_has_no_client() -> None:
+    """Otherwise it logs an error for each of them, and strangers could fill a disk."""
+    connection: Any = Connection.__new__(Connection)
+    connection.cycle, connection.transport = Mock(disconnected=False), Mock()
+    connection.abandon()
+    assert connection.cycle.disconnected
+    connection.transport.abort.assert_called_once()
