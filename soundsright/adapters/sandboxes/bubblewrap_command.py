@@ -58,6 +58,8 @@ def bubblewrap_command(
     path = os.pathsep.join([str(BIN), *view.path, os.defpath])
     for name, value in model_environment(limits, path=path).items():
         options += ["--setenv", name, value]
+    if view.libraries is not None:
+        options += ["--setenv", "LD_LIBRARY_PATH", str(view.libraries)]
     options += _mount_options(view, model, limits, by_files=by_files)
     for folder in (*hidden, *map(PurePosixPath, moving_cpu_folders())):
         options += _empty_folder(folder)

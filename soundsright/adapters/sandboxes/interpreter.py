@@ -24,6 +24,7 @@ _SETTINGS = "pyvenv.cfg"
 _PYTHON_TIMEOUT_S = 20.0
 _MAX_LINKS = 16
 _MAX_SCRIPTS = 1_000
+_LIBRARIES = PurePosixPath("/opt/libraries")
 _SCRIPT_START_BYTES = 512
 
 
@@ -32,7 +33,8 @@ class PythonView(NamedTuple):
 
     `binds` are folders of the host, each with its place in the sandbox. `links` are symbolic links: the text, and
     the place. `files` are the small files to write, with their texts. `path` has the folders of `PATH`. `prefixes`
-    are the folders of the host that belong to the interpreter: the model may see everything in them.
+    are the folders of the host that belong to the interpreter: the model may see everything in them. `libraries` is
+    the folder of its shared library, which names its own place on the host; None if it is built in.
     """
 
     program: PurePosixPath
@@ -41,6 +43,7 @@ class PythonView(NamedTuple):
     prefixes: tuple[Path, ...]
     links: tuple[tuple[str, PurePosixPath], ...] = ()
     files: Mapping[PurePosixPath, str] = {}
+    libraries: PurePosixPath | None = None
 
 
 class _Prefixes(NamedTuple):
@@ -88,15 +91,24 @@ def neutral_view(python: Path) -> PythonView | None:
         return None
     if own == base:
         links, files = _script_links(own / "bin", _PYTHON / "bin", moved)
-        return PythonView(
-            moved,
-            tuple(binds),
-            (str(_SCRIPTS), str(_PYTHON / "bin")),
-            folders,
-            tuple(links),
-            files | _starters(moved),
-        )
-    return _environment_view(own, moved, binds, folders)
+        path = (str(_SCRIPTS), str(_PYTHON / "bin"))
+        view = PythonView(moved, tuple(binds), path, folders, tuple(links), files | _starters(moved))
+    else:
+        found = _environment_view(own, moved, binds, folders)
+        if found is None:
+            return None
+        view = found
+    return _with_library(view, base) if binds and binds[0][0] == base else view
+
+
+def _with_library(view: PythonView, base: Path) -> PythonView:
+    """The view with a folder for the interpreter's shared library, if it has one.
+
+    The folder has nothing else: other libraries of the interpreter must not replace those of the system's programs.
+    """
+    names = sorted(path.name for path in (base / "lib").glob("libpython*.so*"))
+    links = [(str(_PYTHON / "lib" / name), _LIBRARIES / name) for name in names]
+    return view._replace(links=(*view.links, *links), libraries=_LIBRARIES) if names else view
 
 
 def _environment_view(

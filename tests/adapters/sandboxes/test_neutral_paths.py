@@ -134,3 +134,12 @@ def test_a_file_system_below_the_model_is_still_seen(tmp_path: Path, make_model:
         assert "weights of the mount" in printed(works(BubblewrapSandbox(trusted=True)), model)
     finally:
         subprocess.run(["umount", model.path / "data"], check=True)
+
+
+def test_the_interpreter_is_the_one_of_the_host_with_all_its_extensions(
+    python: Path, make_model: MakeModel
+) -> None:
+    """An interpreter with a shared library would take the system's, if it has one of another version."""
+    code = "import _ctypes, _hashlib, _sqlite3, _ssl, sys; print(sys.version)"
+    version = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert version in printed(works(BubblewrapSandbox(python, trusted=True)), make_model(code))
