@@ -15,6 +15,7 @@ from typing import Any
 from soundsright.core.canonical import canonical_json
 from soundsright.core.errors import UsageError
 from soundsright.core.profiles import Profile
+from soundsright.core.strict_json import strict_json
 
 TIER_NAMES = (
     "Bronze",
@@ -237,6 +238,24 @@ def tiers_rules(profile: Profile = Profile.SOUNDSRIGHT, **changes: Any) -> Tiers
             table[name] = replace(table[TIER_NAMES[tier_index(name)]], **numbers)
     scalars = {name: value for name, value in _OF_PROFILE[profile].items() if name != "table"}
     return TiersRules(profile, **{**scalars, **changes}, table=tuple(table.values()))
+
+
+def recorded_tiers_rules(text: str) -> TiersRules:
+    """The rules that `canonical_json` gave.
+
+    Raises:
+        ValueError: the text is something else.
+        UsageError: a value is outside its range.
+
+    >>> recorded_tiers_rules(TiersRules().canonical_json) == TiersRules()
+    True
+    """
+    try:
+        values = dict(strict_json(text.encode()))
+        table = tuple(Tier(**tier) for tier in values.pop("table"))
+        return TiersRules(**{**values, "profile": Profile(values["profile"]), "table": table})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"these are no rules of tiers ({type(error).__name__}: {error})") from error
 
 
 TIERS_KEYS: Mapping[str, str] = {item.name: str(item.type) for item in fields(TiersRules) if item.name != "table"}

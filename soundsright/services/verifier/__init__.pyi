@@ -1,6 +1,7 @@
 from .attempts import KeptFailure, deltas_of, kept_failures
 from .bank import NOT_REPEATABLE, OWN_RUN_FAILED, Bank, Entrant, set_seed
 from .context import SCOPE, VPERMIT_TAO_LIMIT, VerifierContext
+from .history import BankSeed, LadderRow, PastInterval, PastMove, TiersHistory, TiersReader
 from .ladder import Ladder, ladder_after, last_ladder
 from .moves import close_interval, recorded_steps
 from .serving import LastCheck, ServingProver, ServingProvers
@@ -16,14 +17,20 @@ __all__ = [
     "VPERMIT_TAO_LIMIT",
     "AskedStep",
     "Bank",
+    "BankSeed",
     "BankStep",
     "CountedAttempt",
     "Entrant",
     "KeptFailure",
     "Ladder",
+    "LadderRow",
     "LastCheck",
+    "PastInterval",
+    "PastMove",
     "ServingProver",
     "ServingProvers",
+    "TiersHistory",
+    "TiersReader",
     "TiersSubsystem",
     "Verifier",
     "VerifierContext",

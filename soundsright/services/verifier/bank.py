@@ -12,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from soundsright.core.audio import Audio, pcm16
 from soundsright.core.errors import EntryRefused, InfrastructureFault, ModelFault
-from soundsright.core.ports import Answer, Neuron, Records, StateStore
+from soundsright.core.ports import Answer, Neuron, Records, RunningModel, StateStore, StreamingModel
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.core.tiers import BANKS_STREAM
 from soundsright.core.wav import encode_wav
@@ -189,25 +189,32 @@ def recorded_bank(context: VerifierContext, interval: int, entrant: Entrant, mad
 def _run(context: VerifierContext, interval: int, entrant: Entrant) -> BankStep:
     clips = _drawn(context, interval, entrant)
     model = fetched_model(context, entrant.entry)
+    about = BankStep(
+        model.content_hash,
+        hotkey=entrant.hotkey,
+        competition=entrant.submission.competition.id,
+        model=str(entrant.submission.source),
+        open_clips=tuple(clip_id for clip_id in clips.clip_ids if clip_id not in clips.hidden),
+    )
     try:
-        first = _answers(context, model, clips, clips.clip_ids)
-        again = _answers(context, model, clips, clips.clip_ids[: context.rules.repeat_clips][::-1])
+        first, lookahead_ms = _answers(context, model, clips, clips.clip_ids)
+        again, _ = _answers(context, model, clips, clips.clip_ids[: context.rules.repeat_clips][::-1])
     except ModelFault as fault:
         sentence = f"The committed model did not run here: {fault}"
-        return BankStep(model.content_hash, code=OWN_RUN_FAILED, sentence=sentence[:500])
+        return replace(about, code=OWN_RUN_FAILED, sentence=sentence[:500])
     repeat_db = least_repeat_db(
         [
             error_agreement_db(pcm16(clips.clean(clip_id).samples), pcm16(one.samples), pcm16(other.samples))
             for clip_id, (one, other) in _both(first, again).items()
         ]
     )
-    return _kept(context, clips, model, (first, again), repeat_db)
+    return _kept(context, clips, replace(about, lookahead_ms=lookahead_ms), (first, again), repeat_db)
 
 
 def _kept(
     context: VerifierContext,
     clips: ClipSet,
-    model: FetchedModel,
+    about: BankStep,
     runs: tuple[Mapping[str, Answer], Mapping[str, Answer]],
     repeat_db: float,
 ) -> BankStep:
@@ -230,7 +237,15 @@ def _kept(
             f"Two runs of the committed model agree by {repeat_db:.1f} dB, less than "
             f"{context.rules.min_repeat_db:g} dB. `soundsright verify` shows it"
         )
-    return BankStep(model.content_hash, answers, repeat_db, code, sentence, model_s, repeat_s)
+    return replace(
+        about,
+        answers=answers,
+        repeat_db=repeat_db,
+        code=code,
+        sentence=sentence,
+        model_s=model_s,
+        repeat_s=repeat_s,
+    )
 
 
 def _both(first: Mapping[str, Answer], again: Mapping[str, Answer]) -> dict[str, tuple[Audio, Audio]]:
@@ -277,8 +292,8 @@ def fetched_model(context: VerifierContext, entry: StandingEntry) -> FetchedMode
 
 def _answers(
     context: VerifierContext, model: FetchedModel, clips: ClipSet, clip_ids: Sequence[str]
-) -> dict[str, Answer]:
-    """The model's answers to these clips in this order, from a new start."""
+) -> tuple[dict[str, Answer], float | None]:
+    """The model's answers to these clips in this order, from a new start, and the look-ahead of its streams."""
     answers: dict[str, Answer] = {}
     with context.sandbox.run(model, limits=context.sandbox_limits) as running:
         for batch in batches_of(tuple(clip_ids), clips.durations_s, context.batch_audio_s):
@@ -286,4 +301,12 @@ def _answers(
                 raise InfrastructureFault("The verifier stops")
             for answer in running.enhance([clips.degraded(clip_id) for clip_id in batch]):
                 answers[answer.clip_id] = answer
-    return answers
+        return answers, _lookahead_ms(running)
+
+
+def _lookahead_ms(running: RunningModel) -> float | None:
+    """The look-ahead of a model's streams; None if it does not stream, or gives no valid answer."""
+    try:
+        return running.stream_lookahead_ms() if isinstance(running, StreamingModel) else None
+    except ModelFault:
+        return None

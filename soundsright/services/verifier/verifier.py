@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from soundsright import __version__
 from soundsright.core.errors import InfrastructureFault
 from soundsright.core.ports import Neuron
 from soundsright.core.tiers import CountName, stats_scope
@@ -172,7 +173,8 @@ class Verifier:
         commit_bank(context.records, number, interval_seed(context.state, number))
         text = commit_bank(context.records, number + 1, interval_seed(context.state, number + 1))
         end_block = (number + 1) * context.rules.interval_blocks
-        steps.write(context.state, round_of(number), OPENED, OpenedStep(finalized, end_block))
+        opened = OpenedStep(finalized, end_block, __version__, context.rules.canonical_json)
+        steps.write(context.state, round_of(number), OPENED, opened)
         self._begin(number, self._ladder)
         self._announce(number + 1, text)
 

@@ -12,7 +12,7 @@ Blocks are counted, times are in seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from soundsright.core.tiers import Attempt, attempt_of
@@ -37,10 +37,19 @@ class SeedStep(steps.StepRecord):
 
 @dataclass(frozen=True)
 class OpenedStep(steps.StepRecord):
-    """The final block in which the verifier opened the interval, and the block after its last one."""
+    """The final block in which the verifier opened the interval, and the block after its last one.
+
+    `program` is the version that opened it, `rules` the canonical JSON of its rules. Old records have neither.
+    """
 
     block: int
     end_block: int
+    program: str = ""
+    rules: str = ""
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Self:
+        return cls(facts["block"], facts["end_block"], facts.get("program", ""), facts.get("rules", ""))
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,9 @@ class BankStep(steps.StepRecord):
 
     `answers` are the digests of the own answers by clip id, without the clips on which the run failed. `repeat_db`
     is the model's agreement with itself. `code` says why nobody asks this prover, and is empty if it is asked.
-    `model_s` is the time of the run, `repeat_s` that of the repeated clips.
+    `model_s` is the time of the run, `repeat_s` that of the repeated clips. `model` is the full name of the source
+    that the hotkey committed to `competition`. `lookahead_ms` is None if the model does not stream. `open_clips`
+    have public recordings only, so anybody may hear them when the seed is opened. Old records lack these.
     """
 
     content_hash: str
@@ -59,9 +70,21 @@ class BankStep(steps.StepRecord):
     sentence: str = ""
     model_s: float = 0.0
     repeat_s: float = 0.0
+    hotkey: str = ""
+    competition: str = ""
+    model: str = ""
+    lookahead_ms: float | None = None
+    open_clips: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Self:
+        known = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
+        return cls(
+            **known | {"content_hash": facts["content_hash"], "open_clips": tuple(known.get("open_clips", ()))}
+        )
 
     def reproducible(self) -> Self:
-        return type(self)(self.content_hash, self.answers, self.repeat_db, self.code, self.sentence)
+        return replace(self, model_s=0.0, repeat_s=0.0)
 
 
 @dataclass(frozen=True)
