@@ -37,6 +37,10 @@ class NoValue(StrEnum):
     TOO_SHORT = "too_short"
     NO_ENERGY = "no_energy"
     NOT_A_NUMBER = "not_a_number"
+    PESQ_CLEAN_UNDEFINED = "pesq_clean_undefined"
+    PESQ_CLEAN_TOO_LONG = "pesq_clean_too_long"
+    CLEAN_TOO_SHORT = "clean_too_short"
+    CLEAN_NO_ENERGY = "clean_no_energy"
 
     @property
     def sentence(self) -> str:
@@ -51,12 +55,22 @@ class NoValue(StrEnum):
     def is_of_reference(self) -> bool:
         """Whether the clean or noisy signal is the reason, whatever the answer.
 
-        A reason that an answer could cause is not: `PESQ_UNDEFINED`, for example, can be either's.
+        A reason that an answer could cause is not: `PESQ_UNDEFINED`, for example, can be either's. It becomes
+        `PESQ_CLEAN_UNDEFINED` where the clean recording has no value for itself either.
 
         >>> NoValue.CLEAN_BLANK.is_of_reference, NoValue.PESQ_UNDEFINED.is_of_reference
         (True, False)
         """
         return self in _OF_REFERENCE
+
+    @property
+    def for_reference(self) -> NoValue | None:
+        """The reason in the clean recording alone, for a reason that either signal can cause. Else None.
+
+        >>> NoValue.PESQ_UNDEFINED.for_reference, NoValue.SPEECH_VANISHED.for_reference
+        (<NoValue.PESQ_CLEAN_UNDEFINED: 'pesq_clean_undefined'>, None)
+        """
+        return _FOR_REFERENCE.get(self)
 
 
 _SENTENCES = {
@@ -73,6 +87,18 @@ _SENTENCES = {
     NoValue.TOO_SHORT: "The clip is shorter than one frame.",
     NoValue.NO_ENERGY: "The clean or the enhanced signal has no energy.",
     NoValue.NOT_A_NUMBER: "The metric returned no number.",
+    NoValue.PESQ_CLEAN_UNDEFINED: "PESQ finds no speech in the clean recording.",
+    NoValue.PESQ_CLEAN_TOO_LONG: "PESQ has room for 50 utterances, and finds more or none in the clean recording; "
+    "cut it into clips of at most 16 s.",
+    NoValue.CLEAN_TOO_SHORT: "The clean recording is too short for the metric.",
+    NoValue.CLEAN_NO_ENERGY: "The clean recording has no energy.",
+}
+
+_FOR_REFERENCE = {
+    NoValue.PESQ_UNDEFINED: NoValue.PESQ_CLEAN_UNDEFINED,
+    NoValue.PESQ_TOO_LONG: NoValue.PESQ_CLEAN_TOO_LONG,
+    NoValue.TOO_SHORT: NoValue.CLEAN_TOO_SHORT,
+    NoValue.NO_ENERGY: NoValue.CLEAN_NO_ENERGY,
 }
 
 _OF_REFERENCE = frozenset(
@@ -82,6 +108,7 @@ _OF_REFERENCE = frozenset(
         NoValue.NO_NOISE,
         NoValue.PESQ_TOO_SHORT,
         NoValue.LITTLE_SPEECH,
+        *_FOR_REFERENCE.values(),
     }
 )
 

@@ -122,7 +122,21 @@ def measured_clip(
             measured[each.name] = Measurement(each.floor, NoValue.NOISY_NOT_FINITE)
         else:
             measured[each.name] = _measurement(each, shared)
-    return measured
+    return _with_reasons_of_reference(measured, shared)
+
+
+def _with_reasons_of_reference(measured: Mapping[str, Measurement], clip: SharedClip) -> dict[str, Measurement]:
+    """The measurements, with a reason that either signal can cause changed to that of the clean recording where the
+    clean recording has no value for itself either."""
+    perfect = SharedClip(clip.clean, clip.clean, clip.noisy)
+    if np.array_equal(clip.clean.samples, clip.enhanced.samples):
+        perfect = clip
+    reasons = dict(measured)
+    for name, each in measured.items():
+        of_reference = None if each.no_value is None else each.no_value.for_reference
+        if of_reference is not None and _measurement(metric(name), perfect).no_value is not None:
+            reasons[name] = Measurement(each.score, of_reference)
+    return reasons
 
 
 def _measurement(each: Metric, clip: SharedClip) -> Measurement:

@@ -17,6 +17,7 @@ from tests.plugins import install_package
 
 MakeClip = Callable[..., tuple[Audio, Audio, Audio]]
 PLAIN = [name for name, each in METRICS.items() if not each.packages]
+PLAIN_OF_CLEAN = [name for name in PLAIN if METRICS[name].needs_reference and not METRICS[name].needs_noisy]
 
 
 def cut(audio: Audio, start_s: float, stop_s: float) -> Audio:
@@ -55,6 +56,7 @@ def test_the_condition_is_that_of_the_metric(make_clip: MakeClip, seconds: float
     for answer in (enhanced, noisy):
         measured = measured_clip(clean, answer, noisy, PLAIN)
         assert undefined.keys() <= {name for name, each in measured.items() if each.no_value is not None}
+    assert all(why.is_of_reference for name, why in undefined.items() if name in PLAIN_OF_CLEAN)
     perfect = measured_clip(clean, clean, noisy, PLAIN)
     assert undefined.keys() == {name for name, each in perfect.items() if each.no_value is not None}
 
@@ -81,13 +83,40 @@ def test_a_noisy_signal_that_equals_the_reference_gives_the_ratios_to_noise_no_v
     assert why_undefined(clean, names) == {}
 
 
-def test_a_long_reference_with_more_than_50_utterances_has_no_pesq() -> None:
+def many_utterances() -> Audio:
+    """A minute with sixty utterances, of which PESQ has room for fifty."""
     rng = np.random.default_rng(0)
     clean = np.zeros(16_000 * 60, np.float32)
     for second in range(60):
         clean[second * 16_000 : second * 16_000 + 6_400] = rng.standard_normal(6_400) * 0.1
-    undefined = why_undefined(Audio(clean, 16_000), ["PESQ_WB", "CSIG", "STOI", "SI_SDR"])
-    assert undefined == dict.fromkeys(["PESQ_WB", "CSIG"], NoValue.PESQ_TOO_LONG)
+    return Audio(clean, 16_000)
+
+
+def test_a_long_reference_with_more_than_50_utterances_has_no_pesq() -> None:
+    undefined = why_undefined(many_utterances(), ["PESQ_WB", "CSIG", "STOI", "SI_SDR"])
+    assert undefined == dict.fromkeys(["PESQ_WB", "CSIG"], NoValue.PESQ_CLEAN_TOO_LONG)
+
+
+def test_a_reference_without_pesq_is_told_from_an_answer_without_one() -> None:
+    clean = many_utterances()
+    noise = np.random.default_rng(1).standard_normal(len(clean)).astype(np.float32)
+    for answer in (clean, Audio(clean.samples + 0.01 * noise, 16_000)):
+        (measured,) = measured_clip(clean, answer, names=["PESQ_WB"]).values()
+        assert measured.no_value is NoValue.PESQ_CLEAN_TOO_LONG
+        assert measured.no_value.is_of_reference
+    assert "in the clean recording" in NoValue.PESQ_CLEAN_TOO_LONG.sentence
+
+
+def test_an_answer_that_pesq_cannot_rate_is_no_fault_of_the_reference(make_clip: MakeClip) -> None:
+    clean, _, _ = make_clip()
+    faint = Audio(clean.samples * np.float32(1e-30), 16_000)
+    with_value = {
+        name for name, each in measured_clip(clean, clean, names=PLAIN_OF_CLEAN).items() if not each.no_value
+    }
+    measured = measured_clip(clean, faint, names=PLAIN_OF_CLEAN)
+    undefined = {name: each.no_value for name, each in measured.items() if each.no_value is not None}
+    assert undefined.keys() & with_value
+    assert not any(why.is_of_reference for name, why in undefined.items() if name in with_value)
 
 
 def test_a_metric_at_another_rate_is_named(make_clip: MakeClip) -> None:

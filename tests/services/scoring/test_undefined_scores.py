@@ -62,7 +62,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(folders: Path, *more: str, noisy: str = "noisy") -> tuple[int, str, str]:
-    sides = ["--clean", folders / "clean", "--enhanced", folders / "enhanced", "--noisy", folders / noisy]
+    sides = ["--clean", folders / "clean", "--enhanced", folders / "enhanced"]
+    sides += ["--noisy", folders / noisy] if noisy else []
     result = CliRunner().invoke(score, [*map(str, sides), *more])
     return result.exit_code, result.output, result.stderr
 
@@ -113,6 +114,28 @@ def test_the_table_says_per_clip_and_metric_what_was_undefined_and_why(folders: 
     assert "clean recording is silent, constant or not finite (c)" in output
     assert "fewer than 30 frames (0.4 s) of speech (b)" in output
     assert "The clean recording is silent or constant in 1 of 3 clips" in notes
+
+
+def test_a_long_recording_without_pesq_is_left_out_of_the_mean_of_defined(folders: Path) -> None:
+    """PESQ has room for 50 utterances and the recording has 60, so even a perfect copy has no value."""
+    rng = np.random.default_rng(0)
+    signal = np.zeros((60, 16_000))
+    signal[:, :6_400] = 0.1 * rng.standard_normal((60, 6_400))
+    for side in ("clean", "enhanced"):
+        (folders / "long" / side).mkdir(parents=True)
+        soundfile.write(folders / "long" / side / "a.wav", signal.ravel(), 16_000)
+    code, output, _ = run(
+        folders / "long", "--metrics", "PESQ_WB,SI_SDR", "--json", str(folders / "r.json"), noisy=""
+    )
+    assert code == 0
+    (row,) = (line.split() for line in output.splitlines() if line.strip().startswith("PESQ_WB  "))
+    assert row[-3:] == ["1", "–", "MOS-LQO"]
+    assert "finds more or none in the clean recording" in output
+    summary = json.loads((folders / "r.json").read_text())["metrics"]["PESQ_WB"]
+    assert (summary["mean_defined"], summary["n_defined"]) == (None, 0)
+    table = CliRunner().invoke(report, [str(folders / "r.json"), "--format", "md"]).stdout
+    assert "mean of defined" not in table
+    assert library.compare(folders / "r.json", folders / "r.json")["PESQ_WB"].n_defined == 0
 
 
 def test_a_noisy_folder_that_equals_the_clean_one_is_told_before_anything_is_scored(folders: Path) -> None:
