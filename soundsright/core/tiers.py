@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -36,6 +37,7 @@ MOVES_STREAM = "tiers.moves"
 FAILURES_STREAM = "tiers.failures"
 INTERVALS_STREAM = "tiers.intervals"
 
+_REQUEST_ID_BYTES = 16
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ADDRESS = re.compile(r"[!-~]{1,100}")
 _MARK = re.compile(r"[!-~]{1,1000}")
@@ -103,6 +105,11 @@ def stats_scope(hotkey: str) -> str:
     'stats:5F3s'
     """
     return f"stats:{hotkey}"
+
+
+def new_request_id() -> str:
+    """An id for a question to a prover. Those of verifiers and of listeners look alike."""
+    return secrets.token_hex(_REQUEST_ID_BYTES)
 
 
 @dataclass(frozen=True)

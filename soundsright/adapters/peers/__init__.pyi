@@ -1,5 +1,5 @@
 from .auth import MAX_AGE_S, RateLimit, RequestGate, signed_headers
-from .client import SignedPeers, reply_json, request, valid_answer_signature
+from .client import SignedPeers, allowed_connection, reply_json, request, valid_answer_signature
 from .keys import Hotkey, new_hotkey, valid_signature
 from .pem_keys import PemKey
 from .service import SignedService
@@ -14,6 +14,7 @@ __all__ = [
     "SignedPeers",
     "SignedService",
     "WebFolder",
+    "allowed_connection",
     "new_hotkey",
     "reply_json",
     "request",

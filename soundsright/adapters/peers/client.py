@@ -100,6 +100,22 @@ def request(
         raise PeerUnavailable(f"{url}{path} does not answer ({reason})", code=code) from error
 
 
+def allowed_connection(host: str, port: int, networks: PeerNetworks, *, timeout_s: float) -> socket.socket:
+    """A socket that is connected to a host, at an address that `networks` allow.
+
+    Raises:
+        PeerUnavailable: nothing answers, or the host is where no peer may be.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    try:
+        return _connected(_allowed(_addresses(host, port, deadline_s), networks), host, None, deadline_s)
+    except _Forbidden as error:
+        raise PeerUnavailable(f"{host}:{port} leads to {error}", code="forbidden_address") from error
+    except (OSError, ValueError) as error:
+        code, reason = _reason(error)
+        raise PeerUnavailable(f"{host}:{port} does not answer ({reason})", code=code) from error
+
+
 def _connection(
     host: str, port: int | None, context: ssl.SSLContext | None
 ) -> http.client.HTTPConnection | http.client.HTTPSConnection:

@@ -1,6 +1,7 @@
 """Clients of provers: miners that serve the model they committed to.
 
-`HttpProvers` asks them over signed HTTP and keeps the signatures of their answers.
+`HttpProvers` asks them over signed HTTP and keeps the signatures of their answers. `HttpLiveProvers` streams live
+audio through them.
 """
 
 import lazy_loader

@@ -1,3 +1,4 @@
 from .http_provers import HttpProvers
+from .live_provers import HttpLiveProvers
 
-__all__ = ["HttpProvers"]
+__all__ = ["HttpLiveProvers", "HttpProvers"]

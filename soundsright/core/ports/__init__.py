@@ -36,7 +36,16 @@ from soundsright.core.ports.images import (
 )
 from soundsright.core.ports.machine import Clock, EnergyMeter, Pool
 from soundsright.core.ports.peers import Peers, Reply
-from soundsright.core.ports.provers import AnswerSignature, Prover, ProverAnswer, Provers, Question
+from soundsright.core.ports.provers import (
+    AnswerSignature,
+    LiveProvers,
+    Prover,
+    ProverAnswer,
+    Provers,
+    ProverStream,
+    Question,
+    StreamOpening,
+)
 from soundsright.core.ports.runners import (
     Answer,
     DegradedClip,
@@ -76,6 +85,7 @@ __all__ = [
     "ImageKeeper",
     "ImageRunner",
     "LiveChain",
+    "LiveProvers",
     "MeteredModel",
     "ModelHub",
     "ModelStream",
@@ -85,6 +95,7 @@ __all__ = [
     "Pool",
     "Prover",
     "ProverAnswer",
+    "ProverStream",
     "Provers",
     "Publisher",
     "Question",
@@ -101,6 +112,7 @@ __all__ = [
     "SpeechSource",
     "StateStore",
     "StoredObject",
+    "StreamOpening",
     "StreamingModel",
     "SubmissionBoard",
     "SubnetRules",

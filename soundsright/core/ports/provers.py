@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from soundsright.core.tiers import ServedModel
 
 
 @dataclass(frozen=True)
@@ -83,5 +88,74 @@ class Provers(Protocol):
         Raises:
             PeerUnavailable: as `challenge`.
             InfrastructureFault: this machine could not ask.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class StreamOpening:
+    """A prover's stream that has begun. Its answer lags by `lookahead_ms`.
+
+    `nonce` and `sender` are those of the request: with them and the summary anybody can check the signature.
+    """
+
+    lookahead_ms: float
+    nonce: int
+    sender: str
+
+
+class ProverStream(Protocol):
+    """Live audio through a prover's model: frames of a fixed size, one out for one in. One event loop uses it."""
+
+    opening: StreamOpening
+
+    @property
+    def signature(self) -> str:
+        """The prover's signature of the summary, hex with `0x` before it. Empty if none that is valid came."""
+        ...
+
+    async def send(self, frame: bytes) -> None:
+        """Send a frame.
+
+        Raises:
+            PeerUnavailable: the prover takes none.
+        """
+        ...
+
+    async def receive(self) -> bytes:
+        """The answer to the first frame that has none yet.
+
+        Raises:
+            PeerUnavailable: none came in time, or something else did.
+        """
+        ...
+
+    async def finish(self) -> Sequence[bytes]:
+        """End the stream: the last frames, which the look-ahead held back.
+
+        Raises:
+            PeerUnavailable: as `receive`.
+        """
+        ...
+
+
+class LiveProvers(Protocol):
+    """Provers whose models take live audio."""
+
+    def offer(self, prover: Prover, *, timeout_s: float) -> ServedModel:
+        """The answer to `GET /v1/model`.
+
+        Raises:
+            PeerUnavailable: no answer came in time, or it is not that of this hotkey.
+        """
+        ...
+
+    def stream(
+        self, prover: Prover, sample_rate_hz: int, *, timeout_s: float
+    ) -> AbstractAsyncContextManager[ProverStream]:
+        """Open a stream by a signed request. `timeout_s` limits the opening and the wait for each answer.
+
+        Raises:
+            PeerUnavailable: the prover refuses, or does not answer in time.
         """
         ...

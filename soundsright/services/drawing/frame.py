@@ -37,6 +37,8 @@ ASSETS = {
     "ears.js": "text/javascript; charset=utf-8",
     "listen.js": "text/javascript; charset=utf-8",
     "status.js": "text/javascript; charset=utf-8",
+    "try.js": "text/javascript; charset=utf-8",
+    "live_worklet.js": "text/javascript; charset=utf-8",
 }
 _HTML = "text/html; charset=utf-8"
 

@@ -1,4 +1,4 @@
-from .conversation import Frames, StreamBounds, StreamSummary, StreamTerms, converse
+from .conversation import DistantFrames, Frames, StreamBounds, StreamSummary, StreamTerms, converse
 from .places import StreamPlaces
 
-__all__ = ["Frames", "StreamBounds", "StreamPlaces", "StreamSummary", "StreamTerms", "converse"]
+__all__ = ["DistantFrames", "Frames", "StreamBounds", "StreamPlaces", "StreamSummary", "StreamTerms", "converse"]

@@ -12,9 +12,10 @@ import contextlib
 import hashlib
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from soundsright.core.errors import InfrastructureFault, ModelFault, RequestRefused
 from soundsright.core.strict_json import NotStrictJson, strict_json
@@ -30,7 +31,7 @@ _STATS_S = 1.0
 
 
 class Frames(Protocol):
-    """A stream of frames through a model, here or at a prover."""
+    """A stream of frames through a model of this machine."""
 
     async def exchange(self, frame: bytes) -> bytes:
         """The frame that answers this one.
@@ -42,6 +43,34 @@ class Frames(Protocol):
 
     async def finish(self) -> Sequence[bytes]:
         """The last frames, which the look-ahead held back."""
+        ...
+
+
+@runtime_checkable
+class DistantFrames(Protocol):
+    """A stream of frames through a model elsewhere. Frames are sent before earlier ones are answered.
+
+    Otherwise a stream could not keep up where an answer takes longer than a frame lasts.
+    """
+
+    async def send(self, frame: bytes) -> None:
+        """Send a frame.
+
+        Raises:
+            InfrastructureFault: it cannot be sent.
+        """
+        ...
+
+    async def receive(self) -> bytes:
+        """The answer to the first frame that has none yet.
+
+        Raises:
+            InfrastructureFault: there is none.
+        """
+        ...
+
+    async def finish(self) -> Sequence[bytes]:
+        """The last frames, which the look-ahead held back. All frames are answered before."""
         ...
 
 
@@ -82,6 +111,23 @@ class StreamSummary:
     sha256_out: str
 
 
+class _InTurn:
+    """Frames that are exchanged one after another, as `DistantFrames`."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._sent: deque[bytes] = deque()
+
+    async def send(self, frame: bytes) -> None:
+        self._sent.append(frame)
+
+    async def receive(self) -> bytes:
+        return await self._frames.exchange(self._sent.popleft())
+
+    async def finish(self) -> Sequence[bytes]:
+        return await self._frames.finish()
+
+
 class _Closed(Exception):
     """The conversation ends with this code and reason. The client has gone if the code is None."""
 
@@ -94,7 +140,7 @@ class _Closed(Exception):
 async def converse(
     websocket: WebSocket,
     terms: StreamTerms,
-    frames: Frames,
+    frames: Frames | DistantFrames,
     *,
     bounds: StreamBounds | None = None,
     signed: Callable[[StreamSummary], str] = lambda summary: "",
@@ -104,7 +150,8 @@ async def converse(
 
     `signed` gives the signature of a summary, or an empty text.
     """
-    conversation = _Conversation(websocket, terms, frames, bounds or StreamBounds(), monotonic_s)
+    distant = frames if isinstance(frames, DistantFrames) else _InTurn(frames)
+    conversation = _Conversation(websocket, terms, distant, bounds or StreamBounds(), monotonic_s)
     try:
         async with asyncio.timeout(conversation.bounds.longest_s):
             summary = await conversation.run()
@@ -126,7 +173,7 @@ class _Conversation:
         self,
         websocket: WebSocket,
         terms: StreamTerms,
-        frames: Frames,
+        frames: DistantFrames,
         bounds: StreamBounds,
         monotonic_s: Callable[[], float],
     ) -> None:
@@ -135,8 +182,8 @@ class _Conversation:
         self._terms = terms
         self._frames = frames
         self._monotonic_s = monotonic_s
-        # None ends the frames.
-        self._waiting: asyncio.Queue[tuple[bytes, float] | None] = asyncio.Queue(bounds.unanswered_frames)
+        # When each frame without an answer came. None ends the frames.
+        self._unanswered: asyncio.Queue[float | None] = asyncio.Queue(bounds.unanswered_frames)
         self._latencies_ms: list[float] = []
         self._answered = 0
         self._sha_in, self._sha_out = hashlib.sha256(), hashlib.sha256()
@@ -178,11 +225,14 @@ class _Conversation:
             if frame is None:
                 if _json_of(message).get("type") != "end":
                     raise _Closed(UNSUPPORTED, "a text is neither start nor end")
-                await self._waiting.put(None)
+                await self._unanswered.put(None)
                 return
             if len(frame) != frame_bytes:
                 raise _Closed(UNSUPPORTED, f"a frame has {frame_bytes} bytes")
-            await self._waiting.put((frame, self._monotonic_s()))
+            came_s = self._monotonic_s()
+            self._sha_in.update(frame)
+            await self._frames.send(frame)
+            await self._unanswered.put(came_s)
             count += 1
             await self._wait_for_pace(count, began_s)
 
@@ -195,10 +245,8 @@ class _Conversation:
 
     async def _answer(self) -> None:
         told_s = self._monotonic_s()
-        while (waiting := await self._waiting.get()) is not None:
-            frame, came_s = waiting
-            self._sha_in.update(frame)
-            await self._send_frame(await self._frames.exchange(frame))
+        while (came_s := await self._unanswered.get()) is not None:
+            await self._send_frame(await self._frames.receive())
             self._answered += 1
             now_s = self._monotonic_s()
             self._latencies_ms.append(1_000 * (now_s - came_s))

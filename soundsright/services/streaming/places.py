@@ -1,4 +1,4 @@
-"""The places for streams: how many there are at a time, of all clients, of one key and of one address."""
+"""The places for streams and other long requests: how many at a time, of all clients, a key and an address."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 
 from soundsright.core.errors import RequestRefused
 
-_RETRY_AFTER_S = 30
-
 
 @dataclass
 class StreamPlaces:
-    """The places, and who has them. It belongs to one event loop."""
+    """The places, and who has them. It belongs to one event loop. `what` they are is in the refusal."""
 
     in_all: int = 4
     per_key: int = 2
     per_address: int = 4
+    what: str = "streams"
+    retry_after_s: int = 30
     _keys: Counter[str] = field(default_factory=Counter)
     _addresses: Counter[str] = field(default_factory=Counter)
 
@@ -32,7 +32,10 @@ class StreamPlaces:
         is_full = self._keys.total() >= self.in_all
         if is_full or self._keys[key] >= self.per_key or self._addresses[address] >= self.per_address:
             raise RequestRefused(
-                "busy", "Too many streams; try again later", status=429, retry_after_s=_RETRY_AFTER_S
+                "busy",
+                f"Too many {self.what} at the same time; try again later",
+                status=429,
+                retry_after_s=self.retry_after_s,
             )
         self._keys[key] += 1
         self._addresses[address] += 1

@@ -8,13 +8,12 @@ checked bounds.
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from soundsright.core.errors import InfrastructureFault, PeerUnavailable
 from soundsright.core.ports import AnswerSignature, Prover, ProverAnswer, Question
-from soundsright.core.tiers import Attempt, AttemptKind, AttemptResult
+from soundsright.core.tiers import Attempt, AttemptKind, AttemptResult, new_request_id
 from soundsright.core.wav import HEADER_ALLOWANCE_BYTES, WavRefused, mono_pcm16
 from soundsright.ranking import OwnAnswer, Verification, attempt_kind, verify_answer
 from soundsright.services.verifier.bank import Bank, question_seed
@@ -22,7 +21,6 @@ from soundsright.services.verifier.context import VerifierContext
 
 OK, TOO_MANY_REQUESTS = 200, 429
 _MAYBE_OUR_NETWORK = {"unreachable", "unknown_host"}
-_REQUEST_ID_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def _sent(context: VerifierContext, seed: bytes, ask: Ask, kind: AttemptKind, ow
     entrant = ask.bank.entrant
     assert entrant.neuron.endpoint is not None
     question = Question(
-        secrets.token_hex(_REQUEST_ID_BYTES),
+        new_request_id(),
         entrant.submission.competition.id,
         question_seed(seed, entrant.hotkey, ask.number),
         ask.bank.question(ask.number),

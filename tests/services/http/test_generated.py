@@ -9,19 +9,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from soundsright.adapters.peers.auth import RequestGate
+from soundsright.adapters.provers import HttpLiveProvers
+from soundsright.core.audio import Audio
+from soundsright.core.competition import competition_by_id
 from soundsright.core.errors import UsageError
 from soundsright.core.ss58 import is_address
 from soundsright.core.tiers import ServedModel
+from soundsright.core.wav import encode_wav
 from soundsright.services.board.server import LiveSite, board_app
 from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.board.status_view import RoundWatch
 from soundsright.services.federation_api.samples import sample_of
+from soundsright.services.gateway import Gateway, GatewayAccess, GatewayLimits, gateway_app
 from soundsright.services.http.chain import ChainAccess, chain_app
 from soundsright.services.http.health import health_app
 from soundsright.services.http.requests import Admit
@@ -48,6 +55,7 @@ from soundsright.testing.provers import (
 )
 from tests.services.executor_api import executors as executor_api
 from tests.services.federation_api import api_bench as federation_api
+from tests.services.gateway.world import ECHO, EchoProvers, FixedServing
 from tests.services.log.log_bench import ADMISSION, filled
 from tests.services.records.runs import write_run
 from tests.services.services_bench import ALICE, VICTOR, chain_with_validators, document, miner_on
@@ -137,6 +145,18 @@ def prover_service(_folder: Path, admit: Admit) -> FastAPI:
     return prover_app(prover, access, sign=ALICE.sign)
 
 
+def gateway_service(_folder: Path, _admit: Admit) -> FastAPI:
+    """A gateway that reads the recordings of everybody. Its prover gives them back."""
+    import schemathesis
+
+    wavs = st.integers(0, 20_000).map(lambda size: encode_wav(Audio(np.zeros(size, np.float32), RATE_HZ)))
+    schemathesis.openapi.media_type("audio/wav", st.binary(max_size=200) | wavs)
+    schemathesis.serializer("audio/wav")(lambda _context, value: value)
+    limits = GatewayLimits(max_audio_s=1.0)
+    gateway = Gateway(FixedServing([ECHO]), EchoProvers(), [competition_by_id(COMPETITION)], limits)
+    return gateway_app(gateway, HttpLiveProvers(ALICE), GatewayAccess(open_demo=True))
+
+
 SIGNED = (
     *(miner_service, validator_service, chain_service, executor_service, subnet_service),
     *(federation_service, prover_service),
@@ -173,6 +193,7 @@ def as_validator(_receiver: str) -> Admit:
     [
         (health_service, as_stranger),
         (log_service, as_stranger),
+        (gateway_service, as_stranger),
         *((each, signed) for each in SIGNED for signed in (as_stranger, as_validator)),
     ],
 )
@@ -226,7 +247,7 @@ def test_generated_requests_find_no_fault_in_pages(
 
 def test_every_service_is_among_these() -> None:
     sources = [path.read_text() for path in sorted((ROOT / "soundsright").rglob("*.py"))]
-    assert sum(source.count(" = FastAPI(") for source in sources) == 11
+    assert sum(source.count(" = FastAPI(") for source in sources) == 12
 
 
 @pytest.mark.parametrize("service", SIGNED)
