@@ -45,7 +45,8 @@ class FederationBeside:
 
         if self.agreed is None:
             return ()
-        return (federation_system(self.settings, self.agreed, payment, dry_run=self.dry_run),)
+        draws = not self.dry_run
+        return (federation_system(self.settings, self.agreed, payment, dry_run=self.dry_run, draws=draws),)
 
     def sampler(
         self, payment: PaymentContext, state: SqlState, pool: Pool, lost: Callable[[], None]

@@ -120,7 +120,9 @@ def _serve(
         service, view = None, EmptyView()
         if halves.pays:
             parts.enter_context(sole_process(state, WEIGHTS_LEASE, clock=clock, lost=stop.set))
-            view = service = PayingService(payment, [federation_system(settings, agreed, payment)])
+            view = service = PayingService(
+                payment, [federation_system(settings, agreed, payment, draws=halves.samples)]
+            )
         if halves.samples:
             pool = parts.enter_context(_opened_pool(settings))
             sandbox = parts.enter_context(running_sampler(settings, agreed, payment, state, pool, lost=stop.set))

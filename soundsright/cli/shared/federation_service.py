@@ -73,20 +73,28 @@ def check_listed(settings: FederationSettings, agreed: AgreedRules, chain: LiveC
 
 
 def weights_context(
-    settings: FederationSettings, agreed: AgreedRules, payment: PaymentContext, *, dry_run: bool = False
+    settings: FederationSettings,
+    agreed: AgreedRules,
+    payment: PaymentContext,
+    *,
+    dry_run: bool = False,
+    draws: bool = False,
 ) -> WeightsContext:
     """The rules and ports with which weights are decided. In a dry run, a folder stands in for the own bucket.
+
+    `draws` says that a sampler of this process draws the sets of others.
 
     Raises:
         UsageError: a setting of a bucket is missing or malformed.
     """
     from soundsright.adapters.peers import valid_signature
     from soundsright.metrics import floors
-    from soundsright.services.federation import WeightsContext
+    from soundsright.services.federation import TaskSettings, WeightsContext, drawing_settings
 
     if payment.records is None:
         raise ValueError("the federation's system needs the records of the state")
     metrics = {metric for competition in agreed.competitions for metric in competition.metric_weights}
+    own = TaskSettings(agreed.rules, agreed.organiser, sampler_material(settings, agreed)) if draws else None
     return WeightsContext(
         agreed.rules,
         agreed.organiser,
@@ -101,6 +109,7 @@ def weights_context(
         valid_signature,
         floors=floors(sorted(metrics)),
         at_once=settings.aggregation_read_concurrency,
+        draws=() if own is None else drawing_settings(own),
     )
 
 
@@ -111,12 +120,17 @@ def _dry_bucket(settings: FederationSettings) -> Bucket:
 
 
 def federation_system(
-    settings: FederationSettings, agreed: AgreedRules, payment: PaymentContext, *, dry_run: bool = False
+    settings: FederationSettings,
+    agreed: AgreedRules,
+    payment: PaymentContext,
+    *,
+    dry_run: bool = False,
+    draws: bool = False,
 ) -> FederationSubsystem:
-    """The system that pays the federation's winners. Nothing is read before its first tick. Raises as above."""
+    """The system that pays the federation's winners. It reads nothing before its first tick."""
     from soundsright.services.federation import FederationSubsystem
 
-    context = weights_context(settings, agreed, payment, dry_run=dry_run)
+    context = weights_context(settings, agreed, payment, dry_run=dry_run, draws=draws)
     return FederationSubsystem(context, health=payment.health)
 
 
@@ -172,11 +186,21 @@ def _sampler_context(
     from soundsright.cli.shared.opening import opened_hub, opened_sandbox, sandbox_choice, schedule_of
     from soundsright.cli.shared.sandboxes import chosen_concurrency
     from soundsright.core.ports import SandboxLimits
-    from soundsright.services.federation import SCOPE, KnownVerdicts, SamplerContext
+    from soundsright.services.federation import SCOPE, KnownVerdicts, SamplerContext, SetDrawing
 
     folder = settings.folder / "federation"
     choice, limits = sandbox_choice(settings), SandboxLimits()
-    known = KnownVerdicts(weights_context(settings, agreed, payment))
+    known = KnownVerdicts(weights_context(settings, agreed, payment, draws=True))
+    cancelled, workers = threading.Event(), settings.soundsright_workers or len(usable_cpus())
+    drawing = SetDrawing(
+        known,
+        pool,
+        payment.clock,
+        folder / "sets-of-others",
+        jobs=workers,
+        is_cancelled=cancelled.is_set,
+        problem=partial(payment.health.problem, "federation.sets"),
+    )
     return SamplerContext(
         agreed.rules,
         agreed.organiser,
@@ -197,9 +221,11 @@ def _sampler_context(
         schedule=schedule_of(settings, agreed.organiser),
         verdicts_before=known.before,
         slots=chosen_concurrency(choice, limits, settings.soundsright_slots),
-        workers=settings.soundsright_workers or len(usable_cpus()),
+        workers=workers,
         kept_tasks=settings.soundsright_kept_rounds,
         sandbox_limits=limits,
+        cancelled=cancelled,
+        idle=drawing.draw,
     )
 
 

@@ -34,6 +34,8 @@ from .reporting import OwnReports
 from .reveals import REVEALS_SCOPE, MinerReveals
 from .sampler import POLL_S, Sampler, sole_sampler
 from .saving import save_table
+from .set_checks import drawing_settings
+from .set_drawing import SetDrawing
 from .table_making import EpochReading, reading_of, table_of
 from .task import TaskSettings, drawn_sets, seed_of_task
 from .task_facts import epoch_facts_of, metric_ranges, task_facts_of
@@ -108,6 +110,7 @@ __all__ = [
     "Sampler",
     "SamplerContext",
     "SeenVerdict",
+    "SetDrawing",
     "SignedVerdict",
     "SignedView",
     "Sought",
@@ -130,6 +133,7 @@ __all__ = [
     "commitments_to_views",
     "committed_views",
     "create_once",
+    "drawing_settings",
     "drawn_sets",
     "epoch_facts_of",
     "evidence_key",

@@ -70,7 +70,7 @@ class SamplerContext:
     None if there is none. `shown` says whether a validator shows a valid verdict on a task; None if it is unknown.
     `slots` models run at a time, `workers` is the size of the pool. The audio and the models of `kept_tasks` tasks
     are kept; `hub` has a cache of its own, from which all others are removed. `verdicts_before` gives the valid
-    verdicts on the tasks before one, as far as they are known here.
+    verdicts on the tasks before one, as far as they are known here. `idle` is called while no task is to be judged.
     """
 
     rules: FederationRules
@@ -96,6 +96,7 @@ class SamplerContext:
     sandbox_limits: SandboxLimits = SandboxLimits()
     retry_pauses_s: tuple[float, ...] = (15.0, 60.0)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    idle: Callable[[], None] = lambda: None
 
     def settings(self, task: int) -> TaskSettings:
         """The settings of a task.

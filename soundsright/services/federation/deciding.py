@@ -31,7 +31,7 @@ from soundsright.services.federation.bucket_reader import ObjectOf
 from soundsright.services.federation.epoch_views import listed, read_views
 from soundsright.services.federation.mirror import Sought
 from soundsright.services.federation.object_keys import verdict_key
-from soundsright.services.federation.own_view import read_epoch, unread_validators
+from soundsright.services.federation.own_view import checked_epoch, unread_validators
 from soundsright.services.federation.private_corpora import agreed_speech
 from soundsright.services.federation.stated import Stated, hotkeys_of
 from soundsright.services.federation.table_making import canonical_verdicts
@@ -142,7 +142,7 @@ class Deciding:
     def _by_own_reading(self, epoch: int, finalized: int) -> EpochWinners | NoWinners:
         memory, rules = self._memory, self._context.rules
         allowlist = listed(memory, epoch)
-        results = read_epoch(memory, epoch, finalized)
+        results = checked_epoch(memory, epoch, finalized)
         unread = unread_validators(results)
         if keeps_last_winner(rules, len(unread), len(allowlist.validators)):
             raise InfrastructureFault(

@@ -44,12 +44,27 @@ class KnownVerdicts:
         if facts is None:
             return None
         finalized = self._context.chain.finalized().number
-        found = self.memory.verdicts.read([(facts, validator)], finalized=finalized)[task, validator]
+        memory, place = self.memory, (task, validator)
+        found = memory.sets.checked(memory.verdicts.read([(facts, validator)], finalized=finalized), memory.own)[
+            place
+        ]
         if isinstance(found, Found):
             return True
         # A verdict from a later block is one that this machine's view of the chain does not have yet.
         is_certain = isinstance(found, Absent) or (isinstance(found, Refused) and found.code != "from_future")
         return False if is_certain else None
+
+    def places(self) -> list[tuple[int, str]]:
+        """The turns of others at the tasks that can still count, as task and validator. Raises as `allowlist`."""
+        memory = self.memory
+        orders = memory.tasks.orders(self._context.chain.finalized().number)
+        memory.verdicts.refresh()
+        return [(task, each) for task, order in orders.items() for each in order if each != memory.own]
+
+    def kept(self, task: int, validator: str) -> Verdict | None:
+        """The valid verdict of a validator on a task, if it was read before. Raises as `allowlist`."""
+        found = self.memory.verdicts.kept(task, validator)
+        return None if found is None else found.verdict
 
     def before(self, task: int) -> list[Verdict]:
         """The valid verdicts of earlier tasks that can be read now. Raises as `allowlist`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from soundsright.core.errors import InfrastructureFault, UsageError
 from soundsright.core.federation import View
@@ -11,6 +12,7 @@ from soundsright.core.ports import Account
 from soundsright.services.federation.allowlist import Allowlist
 from soundsright.services.federation.bucket_reader import Unknown
 from soundsright.services.federation.epoch_views import listed, read_views
+from soundsright.services.federation.set_checks import NOT_DRAWN
 from soundsright.services.federation.stated import RecordedPaid, marks_of
 from soundsright.services.federation.verdict_reader import Found, ReadVerdict
 from soundsright.services.federation.view_publishing import ViewPublisher
@@ -120,10 +122,10 @@ class OwnView:
 
     def _made(self, epoch: int, finalized: int, allowlist: Allowlist) -> View:
         context, memory = self._context, self._memory
-        results = read_epoch(memory, epoch, finalized)
-        unread = unread_validators(results)
-        if unread and self._has_time(epoch, finalized):
-            raise InfrastructureFault(f"The bucket of {unread[0]} cannot be read", "It is read again.")
+        results = checked_epoch(memory, epoch, finalized)
+        facts = memory.epoch_facts(epoch, allowlist)
+        if self._has_time(epoch, finalized):
+            _check_read(results, facts.tasks.stop - context.rules.settle_margin)
         since = epoch - EARLY_EPOCHS * context.rules.epoch_blocks
         found = (result.verdict for result in results.values() if isinstance(result, Found))
         memory.corpora.look(verdict for verdict in found if verdict.block >= since)
@@ -131,7 +133,6 @@ class OwnView:
         for (task, validator), result in sorted(results.items()):
             if isinstance(result, Found):
                 verdicts.setdefault(task, {})[validator] = result.digest
-        facts = memory.epoch_facts(epoch, allowlist)
         last = memory.winners.last()
         incumbents = {} if last is None else dict(last.incumbents)
         return View(
@@ -143,6 +144,11 @@ class OwnView:
             memory.proofs.within(facts.tasks),
             {name: hotkey for name, hotkey in incumbents.items() if name in context.rules.competitions},
         )
+
+
+def checked_epoch(memory: FederationMemory, epoch: int, finalized: int) -> dict[tuple[int, str], ReadVerdict]:
+    """The verdicts as `read_epoch` reads them, after a comparison of their sets. Raises as `read_epoch`."""
+    return memory.sets.checked(read_epoch(memory, epoch, finalized), memory.own)
 
 
 def read_epoch(memory: FederationMemory, epoch: int, finalized: int) -> dict[tuple[int, str], ReadVerdict]:
@@ -160,6 +166,19 @@ def read_epoch(memory: FederationMemory, epoch: int, finalized: int) -> dict[tup
     return results
 
 
-def unread_validators(results: dict[tuple[int, str], ReadVerdict]) -> tuple[str, ...]:
+def _check_read(results: Mapping[tuple[int, str], ReadVerdict], newest: int) -> None:
+    """Check that all was read, and that the sets of all tasks before `newest` were compared.
+
+    Raises:
+        InfrastructureFault: something is missing.
+    """
+    for (task, validator), each in sorted(results.items()):
+        if each is NOT_DRAWN and task < newest:
+            raise InfrastructureFault(f"The sets of task {task} are not drawn yet", "The sampler draws them.")
+        if isinstance(each, Unknown) and each is not NOT_DRAWN:
+            raise InfrastructureFault(f"The bucket of {validator} cannot be read", "It is read again.")
+
+
+def unread_validators(results: Mapping[tuple[int, str], ReadVerdict]) -> tuple[str, ...]:
     """The validators of whom something could not be read."""
     return tuple(sorted({validator for (_, validator), each in results.items() if isinstance(each, Unknown)}))

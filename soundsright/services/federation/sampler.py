@@ -154,6 +154,7 @@ class Sampler:
             own = self._due(finalized)
             if isinstance(own, str):
                 self._wait(own)
+                context.idle()
                 return
             task = own.turn.task
             self._begin(own)
@@ -202,7 +203,7 @@ class Sampler:
             return f"task {now.task} has a verdict of {done}"
         unknown = [hotkey for hotkey, is_shown in shown.items() if is_shown is None]
         if unknown:
-            return f"task {now.task} may have a verdict of {unknown[0]}, whose bucket is unreadable"
+            return f"task {now.task} may have a verdict of {unknown[0]} that is unreadable or not checked yet"
         return _OwnTurn(now, finalized, allowlist)
 
     def _wait(self, reason: str) -> None:

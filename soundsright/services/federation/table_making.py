@@ -23,7 +23,8 @@ from soundsright.ranking import (
 from soundsright.services.federation.allowlist import Allowlist
 from soundsright.services.federation.bucket_reader import Absent, Unknown
 from soundsright.services.federation.epoch_views import listed
-from soundsright.services.federation.own_view import read_epoch
+from soundsright.services.federation.own_view import checked_epoch
+from soundsright.services.federation.set_checks import NOT_DRAWN
 from soundsright.services.federation.stated import RecordedPaid, Stated, hotkeys_of, stated_epoch
 from soundsright.services.federation.verdict import TaskFacts
 from soundsright.services.federation.verdict_reader import Found, ReadVerdict, Refused
@@ -68,7 +69,7 @@ def reading_of(memory: FederationMemory, epoch: int, finalized: int) -> EpochRea
         InfrastructureFault: there is no list of validators, or the chain, the disk or the state fails.
     """
     allowlist = listed(memory, epoch)
-    results = read_epoch(memory, epoch, finalized)
+    results = checked_epoch(memory, epoch, finalized)
     proofs = memory.proofs.within(memory.epoch_facts(epoch, allowlist).tasks)
     return EpochReading(
         epoch,
@@ -230,9 +231,16 @@ def _task(found: Found) -> TableTask:
 
 
 def _problems(reading: EpochReading) -> tuple[str, ...]:
-    """A sentence for each validator of whom something is unknown."""
+    """A sentence for each validator of whom something is unknown, or whose sets are wrong."""
     unread: dict[str, str] = {}
-    for (_, validator), result in sorted(reading.results.items()):
-        if isinstance(result, Unknown):
+    for (task, validator), result in sorted(reading.results.items()):
+        if result is NOT_DRAWN:
+            unread.setdefault("", "The sets of some tasks are not drawn yet here, so their verdicts do not count.")
+        elif isinstance(result, Unknown):
             unread.setdefault(validator, f"The bucket of {validator} was not read: {result.reason}."[:200])
+        elif isinstance(result, Refused) and result.code == "wrong_set":
+            sentence = (
+                f"Validator {validator} judged task {task} on other clips than its seed gives, so the verdict"
+            )
+            unread.setdefault(f"{validator} {result.code}", f"{sentence} does not count here.")
     return tuple(list(unread.values())[:100])

@@ -112,6 +112,10 @@ class VerdictReader:
                 self._seen.record_absent(known.task, validator)
         return results
 
+    def refresh(self) -> None:
+        """Learn which verdicts another process has read. Raises as `read`."""
+        self._seen.refresh()
+
     def kept(self, task: int, validator: str) -> Found | None:
         """The first valid verdict of a validator on a task, if it is on this machine. Raises as `read`."""
         seen = self._seen.find(task, validator)

@@ -21,6 +21,8 @@ from soundsright.services.federation.known_lists import Allowlists, TaskBook
 from soundsright.services.federation.known_proofs import KnownProofs
 from soundsright.services.federation.mirror import Mirror
 from soundsright.services.federation.private_corpora import PrivateCorpora
+from soundsright.services.federation.set_checks import SetChecks
+from soundsright.services.federation.task import TaskSettings
 from soundsright.services.federation.task_facts import epoch_facts_of, metric_ranges
 from soundsright.services.federation.verdict_reader import VerdictReader
 from soundsright.services.federation.view_reader import ViewReader
@@ -38,7 +40,8 @@ class WeightsContext:
 
     `own` is this validator's bucket, `source` the owner's, and `buckets` are those of all validators by hotkey.
     `floors` are the scores of a failed clip by metric.
-    Without `account`, no view is signed: a dry run decides by the others' views.
+    Without `account`, no view is signed: a dry run decides by the others' views. `draws` are the settings by which
+    a sampler beside these weights draws the sets of others; without a sampler, none.
     """
 
     rules: FederationRules
@@ -54,6 +57,7 @@ class WeightsContext:
     valid_signature: ValidSignature
     floors: Mapping[str, float] = field(default_factory=dict)
     at_once: int = AT_ONCE
+    draws: tuple[TaskSettings, ...] = ()
 
     @property
     def rules_digest(self) -> str:
@@ -92,6 +96,8 @@ class FederationMemory:
         )
         self.winners = RecordedWinners(context.records)
         self.corpora = PrivateCorpora(context.chain, context.records, context.rules.interval_blocks)
+        self.sets = SetChecks(context.records, context.rules_digest, context.draws)
+        self.own = None if context.account is None else context.account.address
         self._rules, self._rules_digest = context.rules, context.rules_digest
 
     def epoch_facts(self, epoch: int, allowlist: Allowlist) -> EpochFacts:
