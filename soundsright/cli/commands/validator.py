@@ -245,9 +245,8 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
         UsageError: the settings or the organiser's file do not fit together, or recordings are missing.
     """
     from soundsright.cli.shared.opening import schedule_of
-    from soundsright.cli.shared.speech_settings import speech_of
+    from soundsright.cli.shared.speech_settings import material_of
     from soundsright.core.competition_rules import Measures
-    from soundsright.core.material import Material
     from soundsright.library import organiser_of
     from soundsright.metrics import floors
     from soundsright.services.validator import SubnetSettings
@@ -256,10 +255,7 @@ def _subnet_settings(settings: ValidatorSettings) -> SubnetSettings:
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     check_services(settings, organiser.emission)
     competitions = _judged(settings, organiser)
-    speech = speech_of(settings, organiser, competitions)
-    material = Material(
-        settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech, noise=organiser.noise
-    )
+    material = material_of(settings, organiser, competitions)
     schedule = schedule_of(settings, organiser)
     _check_material(material, schedule, competitions)
     metrics = shown_metrics(competitions)

@@ -98,12 +98,12 @@ def settings_of_task(
         UsageError: a speech that the settings name is not installed or has no key.
         ChainUnavailable: the chain does not give the time of the task's block, which a private corpus needs.
     """
-    from soundsright.cli.shared.federation_service import sampler_material
     from soundsright.cli.shared.opening import schedule_of
+    from soundsright.cli.shared.speech_settings import material_of
     from soundsright.services.federation import TaskSettings
     from soundsright.services.rounds import material_of_round
 
-    material = sampler_material(settings, agreed)
+    material = material_of(settings, agreed.organiser, agreed.competitions)
     if material.is_private:
         seeded_s = chain.timestamp_s(task * agreed.rules.interval_blocks)
         material = material_of_round(material, schedule_of(settings, agreed.organiser), seeded_s)

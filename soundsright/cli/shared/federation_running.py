@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from soundsright.core.errors import UsageError
 if TYPE_CHECKING:
     import socket
 
-    from soundsright.adapters.machine import ProcessPool
     from soundsright.adapters.peers import Hotkey
     from soundsright.config import FederationSettings
     from soundsright.core.ports import LiveChain
@@ -102,7 +100,7 @@ def _serve(
 ) -> None:
     from soundsright.adapters.machine import SystemClock
     from soundsright.adapters.state import SqlRecords
-    from soundsright.cli.shared.opening import health_socket
+    from soundsright.cli.shared.opening import health_socket, opened_pool
     from soundsright.cli.shared.stopping import stopped_by_signals
     from soundsright.cli.shared.validator_state import opened_state
     from soundsright.services.http import EmptyView, Health
@@ -124,7 +122,7 @@ def _serve(
                 payment, [federation_system(settings, agreed, payment, draws=halves.samples)]
             )
         if halves.samples:
-            pool = parts.enter_context(_opened_pool(settings))
+            pool = parts.enter_context(opened_pool(settings))
             sandbox = parts.enter_context(running_sampler(settings, agreed, payment, state, pool, lost=stop.set))
             click.echo(f"{account.address} judges its turns; models run in {sandbox}")
             warn_of_public(settings, agreed, chain)
@@ -136,18 +134,6 @@ def _serve(
             return
         click.echo(f"{account.address} agrees on the winners with {len(settings.peers)} validators")
         service.run(stop)
-
-
-@contextmanager
-def _opened_pool(settings: FederationSettings) -> Iterator[ProcessPool]:
-    """The processes that draw and score clips."""
-    from soundsright.adapters.machine import ProcessPool
-    from soundsright.adapters.sandboxes import usable_cpus
-    from soundsright.metrics import warm_up
-
-    workers = settings.soundsright_workers or len(usable_cpus())
-    with closing(ProcessPool(workers, warm_up=warm_up)) as pool:
-        yield pool
 
 
 def _health_api(

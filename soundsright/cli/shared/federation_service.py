@@ -17,16 +17,16 @@ from soundsright.cli.shared.federation_parts import (
     peer_places,
     source_bucket,
 )
+from soundsright.cli.shared.revealing import miner_reveals
+from soundsright.cli.shared.speech_settings import material_of
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.adapters.state import SqlState
     from soundsright.config import FederationSettings
-    from soundsright.core.material import Material
     from soundsright.core.ports import Bucket, LiveChain, Pool
     from soundsright.services.federation import (
         FederationSubsystem,
-        MinerReveals,
         SamplerContext,
         WeightsContext,
     )
@@ -94,7 +94,11 @@ def weights_context(
     if payment.records is None:
         raise ValueError("the federation's system needs the records of the state")
     metrics = {metric for competition in agreed.competitions for metric in competition.metric_weights}
-    own = TaskSettings(agreed.rules, agreed.organiser, sampler_material(settings, agreed)) if draws else None
+    own = (
+        TaskSettings(agreed.rules, agreed.organiser, material_of(settings, agreed.organiser, agreed.competitions))
+        if draws
+        else None
+    )
     return WeightsContext(
         agreed.rules,
         agreed.organiser,
@@ -216,8 +220,8 @@ def _sampler_context(
         folder,
         known.allowlist,
         known.shown,
-        _reveals(settings, agreed, payment, state),
-        material=sampler_material(settings, agreed),
+        miner_reveals(settings, agreed.organiser, payment, state),
+        material=material_of(settings, agreed.organiser, agreed.competitions),
         schedule=schedule_of(settings, agreed.organiser),
         verdicts_before=known.before,
         slots=chosen_concurrency(choice, limits, settings.soundsright_slots),
@@ -226,47 +230,6 @@ def _sampler_context(
         sandbox_limits=limits,
         cancelled=cancelled,
         idle=drawing.draw,
-    )
-
-
-def _reveals(
-    settings: FederationSettings, agreed: AgreedRules, payment: PaymentContext, state: SqlState
-) -> MinerReveals:
-    from soundsright.adapters.chains import DrandTimelock
-    from soundsright.adapters.peers import SignedPeers, valid_signature
-    from soundsright.cli.shared.opening import schedule_of
-    from soundsright.core.endpoint import PeerNetworks
-    from soundsright.core.text_files import comma_separated
-    from soundsright.services.federation import REVEALS_SCOPE, MinerReveals
-
-    organiser = agreed.organiser
-    return MinerReveals(
-        payment.chain,
-        SignedPeers(payment.account, PeerNetworks.of(settings.soundsright_peer_networks)),
-        state.scoped(REVEALS_SCOPE),
-        payment.clock,
-        payment.health,
-        valid_signature,
-        schedule_of(settings, organiser),
-        organiser.commitment,
-        DrandTimelock(comma_separated(settings.drand_relays)),
-        organiser.entry_rules.unsalted,
-        state,
-    )
-
-
-def sampler_material(settings: FederationSettings, agreed: AgreedRules) -> Material:
-    """The recordings and the speech of the tasks' sets.
-
-    Raises:
-        UsageError: a speech that the settings name is not installed or has no key.
-    """
-    from soundsright.cli.shared.speech_settings import speech_of
-    from soundsright.core.material import Material
-
-    speech = speech_of(settings, agreed.organiser, agreed.competitions)
-    return Material(
-        settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech, noise=agreed.organiser.noise
     )
 
 
@@ -283,5 +246,5 @@ def warn_of_public(settings: FederationSettings, agreed: AgreedRules, chain: Liv
 
     now_s = chain.timestamp_s(chain.finalized().number)
     schedule = schedule_of(settings, agreed.organiser)
-    material = material_of_round(sampler_material(settings, agreed), schedule, now_s)
+    material = material_of_round(material_of(settings, agreed.organiser, agreed.competitions), schedule, now_s)
     warn_of_public_recordings(material, agreed.competitions, pays=agreed.rules.pay_on_public)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import socket
 
     from soundsright.adapters.containers import Engine
+    from soundsright.adapters.machine import ProcessPool
     from soundsright.adapters.peers import Hotkey, RequestGate
     from soundsright.core.competition import Competition
     from soundsright.core.competition_rules import CompetitionRules
@@ -247,6 +248,18 @@ def schedule_of(settings: Settings, organiser: CompetitionRules | None) -> Sched
             settings.soundsright_ruleset,
         )
     return organiser.schedule
+
+
+@contextmanager
+def opened_pool(settings: ValidatorSettings) -> Iterator[ProcessPool]:
+    """The processes that draw and score clips."""
+    from soundsright.adapters.machine import ProcessPool
+    from soundsright.adapters.sandboxes import usable_cpus
+    from soundsright.metrics import warm_up
+
+    workers = settings.soundsright_workers or len(usable_cpus())
+    with closing(ProcessPool(workers, warm_up=warm_up)) as pool:
+        yield pool
 
 
 def sandbox_choice(settings: ValidatorSettings) -> SandboxChoice:

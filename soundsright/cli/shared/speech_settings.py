@@ -1,4 +1,4 @@
-"""The speech of a validator's rounds, from its settings and the organiser's file."""
+"""The speech and the recordings of a validator's sets, from its settings and the organiser's file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from soundsright.core.competition_rules import CompetitionRules
 
 if TYPE_CHECKING:
     from soundsright.adapters.speech import FreshSpeech
+    from soundsright.core.material import Material
 
 _log = logging.getLogger(__name__)
 
@@ -46,3 +47,15 @@ def speech_of(
     )
     check_price(speech, competitions, clips=settings.soundsright_clips, max_usd=settings.soundsright_speech_max_usd)
     return speech
+
+
+def material_of(
+    settings: ValidatorSettings, organiser: CompetitionRules, competitions: Sequence[Competition]
+) -> Material:
+    """The recordings and the speech of the sets. Raises as `speech_of`."""
+    from soundsright.core.material import Material
+
+    speech = speech_of(settings, organiser, competitions)
+    return Material(
+        settings.soundsright_corpus, settings.soundsright_corpus_key, speech=speech, noise=organiser.noise
+    )

@@ -31,7 +31,6 @@ from .object_keys import (
 )
 from .publishing import create_once
 from .reporting import OwnReports
-from .reveals import REVEALS_SCOPE, MinerReveals
 from .sampler import POLL_S, Sampler, sole_sampler
 from .saving import save_table
 from .set_checks import drawing_settings
@@ -79,7 +78,6 @@ __all__ = [
     "MAX_VERDICT_BYTES",
     "MAX_VIEW_BYTES",
     "POLL_S",
-    "REVEALS_SCOPE",
     "SCOPE",
     "VERDICT",
     "VIEW",
@@ -99,7 +97,6 @@ __all__ = [
     "FirstSeen",
     "Found",
     "KnownVerdicts",
-    "MinerReveals",
     "Mirror",
     "NoAllowlist",
     "NoListReason",

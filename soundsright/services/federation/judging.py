@@ -25,8 +25,7 @@ from soundsright.core.federation import (
 )
 from soundsright.core.profiles import Profile
 from soundsright.core.results import Evaluation, Refusal
-from soundsright.core.submission import Commitment, CommitmentKind, Reveal
-from soundsright.core.system_commitments import is_entry_commitment
+from soundsright.core.submission import CommitmentKind, Reveal
 from soundsright.services.federation import federation_steps
 from soundsright.services.federation.context import SamplerContext
 from soundsright.services.federation.doc_rules import with_doc_rules
@@ -46,7 +45,7 @@ from soundsright.services.rounds import (
     seed_hash,
     steps,
 )
-from soundsright.services.validator import PinnedChain
+from soundsright.services.validator import PinnedChain, as_digests
 
 AnswerLine = Mapping[str, Any]
 """An answer as metadata has it: `clip`, and `sha256` of its WAV file or the code of its `failure`."""
@@ -149,9 +148,8 @@ def _with_reveals(
     closed = context.chain.snapshot(round_context.plan.round.entries_close_block)
     reveals = context.reveals(closed)
     if context.organiser.commitment is not CommitmentKind.DIGEST:
-        entries = (c for c in closed.commitments if is_entry_commitment(c.digest))
         pinned = PinnedChain(context.chain, closed)
-        pinned.replace_entries(tuple(_as_digest(each, reveals.get(each.hotkey)) for each in entries))
+        pinned.replace_entries(as_digests(closed.commitments, reveals))
         round_context = replace(round_context, chain=pinned)
     if context.rules.profile is not Profile.SOUNDSRIGHT:
         reveals = with_doc_rules(reveals, closed.commitments)
@@ -171,12 +169,6 @@ def _with_earlier_models(context: SamplerContext, round_context: RoundContext, t
         len(allowlist.validators) if allowlist is not None else MAX_VALIDATORS,
     )
     return replace(round_context, held_before=earlier.of)
-
-
-def _as_digest(commitment: Commitment, reveal: Reveal | EntryRefused | None) -> Commitment:
-    if not isinstance(reveal, Reveal):
-        return commitment
-    return replace(commitment, digest=reveal.digest(commitment.hotkey))
 
 
 def _material(context: RoundContext) -> MaterialStep:

@@ -6,16 +6,20 @@ from .gossip import RevealsRequest, SharedReveals
 from .lease import Leases, in_use, living_holder, sole_process
 from .paying import PayingService
 from .peers import RevealCollector
+from .reveals import REVEALS_SCOPE, MinerReveals, as_digests
 from .round import Backoff, minute_of
 from .service import ValidatorService
 from .setup import PaymentContext, SubnetSettings, ValidatorContext, Work
 from .subsystems import Payees, Subsystem
+from .ticking import keep_ticking
 from .view import ValidatorView
 
 __all__ = [
+    "REVEALS_SCOPE",
     "Attempt",
     "Backoff",
     "Leases",
+    "MinerReveals",
     "Payees",
     "PayingService",
     "PaymentContext",
@@ -30,8 +34,10 @@ __all__ = [
     "ValidatorService",
     "ValidatorView",
     "Work",
+    "as_digests",
     "check_account",
     "in_use",
+    "keep_ticking",
     "living_holder",
     "minute_of",
     "sole_process",

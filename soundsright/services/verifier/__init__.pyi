@@ -1,6 +1,7 @@
 from .attempts import KeptFailure, deltas_of, kept_failures
 from .bank import NOT_REPEATABLE, OWN_RUN_FAILED, Bank, Entrant, set_seed
 from .context import SCOPE, VPERMIT_TAO_LIMIT, VerifierContext
+from .entries import VerifiedEntries
 from .history import BankSeed, LadderRow, PastInterval, PastMove, TiersHistory, TiersReader
 from .ladder import Ladder, ladder_after, last_ladder
 from .moves import close_interval, recorded_steps
@@ -32,6 +33,7 @@ __all__ = [
     "TiersHistory",
     "TiersReader",
     "TiersSubsystem",
+    "VerifiedEntries",
     "Verifier",
     "VerifierContext",
     "bank_of",

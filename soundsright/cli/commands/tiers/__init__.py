@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.tiers import simulate
+from soundsright.cli.commands.tiers import prove, simulate, verify
 
 
 @click.group("tiers")
@@ -12,9 +12,11 @@ def command() -> None:
     """Serve the model that you committed, and verify those who do.
 
     \b
+    soundsright tiers prove       # a miner: commit to a model and serve it
+    soundsright tiers verify      # a validator
     soundsright tiers simulate    # anybody: a year of the ladder in seconds
     """
 
 
-for _module in (simulate,):
+for _module in (prove, verify, simulate):
     command.add_command(_module.command)

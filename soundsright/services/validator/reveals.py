@@ -1,32 +1,45 @@
-"""Collects the reveals of the miners' commitments for a task, by the code with which validators collect them.
+"""Collects the reveals of the miners' commitments outside a round, by the code with which rounds collect them.
 
 Miners show their model to validators once the entries of a round of the organiser's schedule have closed. So a
-sampler asks for the reveals of the last round that closed. A commitment that is younger has its first task after
-the next close. Plain and sealed commitments need no miner. Blocks are counted, times are in seconds.
+system beside the rounds asks for the reveals of the last round that closed. A younger commitment waits for the next
+close. Plain and sealed commitments need no miner. Blocks are counted, times are in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from soundsright.core.errors import EntryRefused
 from soundsright.core.ports import Clock, LiveChain, Peers, Snapshot, StateStore, Timelock
 from soundsright.core.schedule import Schedule
-from soundsright.core.submission import CommitmentKind, Reveal
+from soundsright.core.submission import Commitment, CommitmentKind, Reveal
 from soundsright.core.system_commitments import is_entry_commitment
 from soundsright.services.http import Health
 from soundsright.services.records import ValidSignature
-from soundsright.services.validator import RevealCollector
+from soundsright.services.validator.peers import RevealCollector
 
 REVEALS_SCOPE = "federation-reveals"
-"""The scope of the state in which reveals are kept, by the id of their round."""
+"""The scope of the state in which these reveals are kept, by the id of their round. All systems share it."""
 _OPEN_TEXTS = "texts"
+
+
+def as_digests(
+    commitments: Iterable[Commitment], reveals: Mapping[str, Reveal | EntryRefused]
+) -> tuple[Commitment, ...]:
+    """The commitments to entries, each revealed one as the digest of its reveal, as `screened` compares it."""
+    entries = [each for each in commitments if is_entry_commitment(each.digest)]
+    return tuple(
+        replace(each, digest=reveal.digest(each.hotkey))
+        if isinstance(reveal := reveals.get(each.hotkey), Reveal)
+        else each
+        for each in entries
+    )
 
 
 @dataclass(frozen=True)
 class MinerReveals:
-    """Gives the reveals of a snapshot's commitments, as `SamplerContext.reveals` does.
+    """Gives the reveals of a snapshot's commitments.
 
     `state` is scoped by `REVEALS_SCOPE`. `validator_state` is that of the validator's own rounds, if it has any;
     its reveals are used too. `unsalted` says whether the organiser admits commitments of format 1.

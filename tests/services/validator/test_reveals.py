@@ -14,9 +14,9 @@ from soundsright.core.ports import Reply
 from soundsright.core.schedule import Schedule
 from soundsright.core.sources import ModelRef
 from soundsright.core.submission import CommitmentKind, Reveal
-from soundsright.services.federation import REVEALS_SCOPE, MinerReveals
 from soundsright.services.http import Health
 from soundsright.services.records import sign_reveal
+from soundsright.services.validator import REVEALS_SCOPE, MinerReveals
 from soundsright.testing import MemoryState, VirtualClock, salted_reveal
 
 DAY_S = 86_400.0
