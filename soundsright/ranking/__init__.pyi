@@ -131,7 +131,7 @@ from .tiers import (
     tier_move,
 )
 from .trial import trial_round
-from .verdict_table import OUTVOTING, Entrant, Passed
+from .verdict_table import OUTVOTING, Entrant, Passed, judged_enough, outvoted_validators
 from .verification import (
     MAX_AGREEMENT_DB,
     OwnAnswer,
@@ -254,6 +254,7 @@ __all__ = [
     "holm",
     "image_metrics",
     "is_repeatable",
+    "judged_enough",
     "keeps_last_winner",
     "leads_over",
     "least_clustered_mean",
@@ -268,6 +269,7 @@ __all__ = [
     "measured_components",
     "move_sentence",
     "output_cosine",
+    "outvoted_validators",
     "own_turn_blocks",
     "paired_comparison",
     "paired_lead",

@@ -6,7 +6,7 @@ equal winners on every machine, whatever their order.
 
 The profiles `doc` and `code` compare rates: an earlier entrant shields its place from all that are not better by
 `dominance`. In the profile `soundsright` only the incumbent defends, by the ruleset's margin and paired test. Means
-over three validators or more leave out the highest and the lowest: see `outvoting`.
+over three validators or more leave out the highest and the lowest ones: see `outvoting`.
 """
 
 from __future__ import annotations

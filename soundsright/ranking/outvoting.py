@@ -1,7 +1,8 @@
-"""The validators that count where a federation takes a mean over validators: all but the highest and the lowest.
+"""The validators that count in a federation's means over validators: all but the highest and the lowest ones.
 
-So one validator that lies, in whichever direction, moves a mean no further than to what the others say among
-themselves. Sums are whole numbers, so comparisons are exact and do not depend on the machine.
+So validators that lie, in whichever direction, move a mean no further than to what the others say among themselves,
+if they are no more than those that are left out. Sums are whole numbers, so comparisons are exact and do not depend
+on the machine.
 """
 
 from __future__ import annotations
@@ -16,25 +17,34 @@ from numpy.typing import NDArray
 from soundsright.ranking.verdict_table import UNITS, Flags, Passed, Units, VerdictTable, by_validator
 
 
-def counting_validators(sums: Units, counts: Units) -> Flags:
+def counting_validators(sums: Units, counts: Units, outvoted: int = 1) -> Flags:
     """The validators that count in each row, from their sums and their numbers of tasks: `(rows, validators)`.
 
-    A validator without a task does not count. Of three or more, the one with the highest mean and the one with the
-    lowest are left out; of two, the one with the higher mean; one alone does not count. Of equal means the first
-    validator is the lowest, and the last is the highest.
+    A validator without a task does not count. As many as `outvoted` with the highest means are left out, and as
+    many with the lowest while another one is left. So of two the lower mean counts, and one alone does not count.
+    Of equal means the first validator is the lowest, and the last is the highest.
 
     >>> counting_validators(np.array([[3, 1, 2], [3, 1, 0]]), np.array([[1, 1, 1], [1, 1, 0]])).tolist()
     [[False, False, True], [False, True, False]]
     """
     counting = counts > 0
-    if not sums.size:
-        return counting
-    rows, voters = np.arange(len(sums)), counting.sum(axis=1)
-    highest = _extreme(sums, counts, np.arange(sums.shape[1]))
-    lowest = _extreme(-sums, counts, np.arange(sums.shape[1])[::-1])
-    counting[rows, highest] = False
-    counting[rows[voters >= 3], lowest[voters >= 3]] = False
+    order = np.arange(sums.shape[1])
+    for _ in range(outvoted):
+        _leave_out(counting, sums, counts, order)
+    for _ in range(outvoted):
+        _leave_out(counting, -sums, counts, order[::-1], counting.sum(axis=1) > 1)
     return counting
+
+
+def _leave_out(
+    counting: Flags, values: Units, counts: Units, order: NDArray[np.intp], where: Flags | None = None
+) -> None:
+    """Let the last validator in `order` with the highest mean of those that count no longer count, by row."""
+    rows = np.arange(len(values))
+    if not values.size:
+        return
+    highest = _extreme(values, np.where(counting, counts, 0), order)
+    counting[rows, highest] &= False if where is None else ~where
 
 
 def _extreme(sums: Units, counts: Units, order: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -50,10 +60,10 @@ def _extreme(sums: Units, counts: Units, order: NDArray[np.intp]) -> NDArray[np.
 
 def counting_tasks(table: VerdictTable, values: Units, judged: Flags) -> Flags:
     """The tasks that count in each row of values, of those that are `judged`: `(rows, tasks)`."""
-    if not (table.outvotes and values.size):
+    if not (table.outvoted and values.size):
         return judged
     sums, counts = _sums_and_counts(table, values, judged)
-    return judged & counting_validators(sums, counts)[:, table.by]
+    return judged & counting_validators(sums, counts, table.outvoted)[:, table.by]
 
 
 def means_over(table: VerdictTable, values: Units, counted: Flags) -> list[Fraction]:
@@ -76,15 +86,15 @@ def _sums_and_counts(table: VerdictTable, values: Units, judged: Flags) -> tuple
 def rated_validators(table: VerdictTable) -> Flags:
     """The validators whose rates count in each entrant's score: `(entrants, validators)`."""
     passed, judged = _sums_and_counts(table, table.passed.astype(np.int64), table.judged)
-    return counting_validators(passed, judged) if table.outvotes else judged > 0
+    return counting_validators(passed, judged, table.outvoted)
 
 
-def counting_rates(by_validator: Sequence[Passed]) -> list[Passed]:
+def counting_rates(by_validator: Sequence[Passed], outvoted: int = 1) -> list[Passed]:
     """The rates that count in a score, of an entrant's rates by validator, sorted by validator.
 
     >>> counting_rates([(9, 10), (1, 2), (30, 40)])
     [(30, 40)]
     """
     pairs = np.array(by_validator, dtype=np.int64).reshape(1, -1, 2)
-    counting = counting_validators(pairs[:, :, 0], pairs[:, :, 1])[0].tolist()
+    counting = counting_validators(pairs[:, :, 0], pairs[:, :, 1], outvoted)[0].tolist()
     return [rate for rate, counts in zip(by_validator, counting, strict=True) if counts]

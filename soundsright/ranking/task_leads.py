@@ -23,8 +23,8 @@ from soundsright.ranking.verdict_table import Entrant, VerdictTable
 class AspectTest:
     """A challenger's lead over the incumbent in one metric, over the `tasks` that count.
 
-    These are the tasks in which both were judged. With three validators or more, those of the two are left out with
-    which the lead is the highest and the lowest.
+    These are the tasks in which both were judged, without those of the validators that are left out: with three
+    validators or more, the ones with which the lead is the highest and the lowest.
 
     `needed` is the lead that the ruleset asks for. `p_value` is that of the paired test, `adjusted_p_value` the
     same after the correction for all metrics and challengers; both are None if the ruleset has no test. `certain`

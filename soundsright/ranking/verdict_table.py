@@ -28,6 +28,9 @@ MAX_ENTRANTS = 1_024
 OUTVOTING = 3
 """So many validators outvote one that lies, in the profile `soundsright`."""
 
+LIARS_AMONG = 3
+"""Of this many validators and one more, one may lie; of each further so many, one more."""
+
 Units = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Passed = tuple[int, int]
@@ -48,8 +51,8 @@ class Entrant:
 class VerdictTable:
     """The verdicts of one competition. `by` has the number of each task's validator in `validators`.
 
-    `in_window` is the number of validators with a verdict in the window, also on other competitions only. If the
-    table `outvotes`, means over validators leave out the highest and the lowest one.
+    `in_window` is the number of validators with a verdict in the window, also on other competitions only. Means
+    over validators leave out as many of the highest and of the lowest as `outvoted`.
     `judged` and `passed` are `(entrants, tasks)`, `scores` `(metrics, entrants, tasks)` and `unprocessed`
     `(metrics, tasks)`. Scores of tasks in which an entrant was not judged are 0.
     """
@@ -64,7 +67,7 @@ class VerdictTable:
     scores: Units
     unprocessed: Units
     in_window: int
-    outvotes: bool
+    outvoted: int
 
     @property
     def tasks_by_validator(self) -> Units:
@@ -80,24 +83,39 @@ class VerdictTable:
         return by_validator(flags.astype(np.int64), self.by, len(self.validators))
 
     def eligible(self, rules: FederationRules) -> Flags:
-        """Whether each entrant was judged often enough, and by enough validators of the window.
+        """Whether each entrant was judged often enough, and by enough validators of the window."""
+        judged = self._by_validator(self.judged)
+        return judged_enough(judged, self.tasks_by_validator, rules, active=self.in_window, outvoted=self.outvoted)
 
-        If the table `outvotes`, an entrant is eligible too if it is so without the tasks of some one validator.
-        """
-        least = exact(rules.completeness)
-        validators = max(math.ceil(exact(rules.min_validators) * self.in_window), 1)
-        judged, tasks = self._by_validator(self.judged), self.tasks_by_validator
-        covered = (judged * least.denominator >= least.numerator * tasks) & (judged > 0)
-        # The first column leaves out nobody, each other one a validator.
-        none = np.zeros((len(judged), 1), dtype=np.int64)
-        left_judged, left_covered = (np.hstack((none, own)) for own in (judged, covered.astype(np.int64)))
-        left_tasks = np.concatenate(([0], tasks))
-        if not self.outvotes:
-            left_judged, left_covered, left_tasks = none, none, left_tasks[:1]
-        total = judged.sum(axis=1, keepdims=True) - left_judged
-        enough = total * least.denominator >= least.numerator * (len(self.tasks) - left_tasks)
-        eligible: Flags = (enough & (covered.sum(axis=1, keepdims=True) - left_covered >= validators)).any(axis=1)
-        return eligible
+
+def outvoted_validators(active: int, profile: Profile) -> int:
+    """The number of validators that decide nothing even if they lie together, of those that are active.
+
+    With two or fewer, and in the profiles `doc` and `code`, it is none. Otherwise it is less than a third, as in
+    every agreement among parties that may lie; of three, it is one.
+
+    >>> [outvoted_validators(active, Profile.SOUNDSRIGHT) for active in (2, 3, 6, 7, 9, 10)]
+    [0, 1, 1, 2, 2, 3]
+    """
+    if profile is not Profile.SOUNDSRIGHT or active < OUTVOTING:
+        return 0
+    return max(1, (active - 1) // LIARS_AMONG)
+
+
+def judged_enough(judged: Units, tasks: Units, rules: FederationRules, *, active: int, outvoted: int) -> Flags:
+    """Whether each entrant was judged in enough tasks, and in enough of their own by enough active validators.
+
+    `judged` has each entrant's tasks by validator, `(entrants, validators)`, and `tasks` those of each validator.
+    The tasks of the `outvoted` validators that judged it least are left out, if that helps it.
+    """
+    least = exact(rules.completeness)
+    validators = max(math.ceil(exact(rules.min_validators) * active), 1)
+    surplus = judged * least.denominator - least.numerator * tasks
+    covered = (surplus >= 0) & (judged > 0)
+    # Only a validator that has not covered the entrant lacks tasks, so no left-out validator is among the covering.
+    lacking = np.sort(np.minimum(surplus, 0), axis=1)[:, :outvoted].sum(axis=1)
+    enough: Flags = (surplus.sum(axis=1) - lacking >= 0) & (covered.sum(axis=1) >= validators)
+    return enough
 
 
 def exact(value: float) -> Fraction:
@@ -161,7 +179,7 @@ def verdict_table(
         scores=units(scores),
         unprocessed=units(unprocessed.reshape(len(metrics), len(tasks))),
         in_window=in_window,
-        outvotes=profile is Profile.SOUNDSRIGHT and in_window >= OUTVOTING,
+        outvoted=outvoted_validators(in_window, profile),
     )
 
 

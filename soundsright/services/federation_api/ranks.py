@@ -5,21 +5,23 @@ Each validator's own count decides its weights. This one is for display, and use
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.profiles import Profile
 from soundsright.ranking import (
-    OUTVOTING,
     Passed,
     canonical_sampler,
     counting_rates,
     epoch_block,
+    judged_enough,
     mean_of_rates,
+    outvoted_validators,
     pooled_rate,
     window,
 )
@@ -74,7 +76,7 @@ def _ranks(
     own_tasks: Mapping[str, int],
     rules: FederationRules,
 ) -> Ranks:
-    counts = [_counts(samples, len(tasks), own_tasks, rules) for samples in _entrants(counting, rules).values()]
+    counts = [_counts(samples, own_tasks, rules) for samples in _entrants(counting, rules).values()]
     counts.sort(key=lambda each: each.order)
     by_miner = {
         each.newest.miner: RankRow(
@@ -136,21 +138,22 @@ class _Counts:
         return not self.is_eligible, -self.rate, self.newest.block, self.newest.miner
 
 
-def _counts(
-    samples: Sequence[StoredSample], tasks: int, own_tasks: Mapping[str, int], rules: FederationRules
-) -> _Counts:
+def _counts(samples: Sequence[StoredSample], own_tasks: Mapping[str, int], rules: FederationRules) -> _Counts:
     by_validator: dict[str, Passed] = {}
     for each in samples:
         passed, judged = by_validator.get(each.validator, (0, 0))
         by_validator[each.validator] = (passed + each.sample.passed, judged + 1)
-    outvotes = rules.profile is Profile.SOUNDSRIGHT and sum(count > 0 for count in own_tasks.values()) >= OUTVOTING
+    active = sorted(hotkey for hotkey, count in own_tasks.items() if count > 0)
+    outvoted = outvoted_validators(len(active), rules.profile)
     rates = [by_validator[hotkey] for hotkey in sorted(by_validator)]
-    counting = counting_rates(rates) if outvotes else rates
+    counting = counting_rates(rates, outvoted)
+    in_tasks = np.array([[by_validator.get(hotkey, (0, 0))[1] for hotkey in active]], dtype=np.int64)
+    tasks = np.array([own_tasks[hotkey] for hotkey in active], dtype=np.int64)
     return _Counts(
         _commitment(samples),
         by_validator,
         pooled_rate(rates) if rules.profile is Profile.CODE else mean_of_rates(counting),
-        _is_eligible(by_validator, tasks, own_tasks, rules, outvotes=outvotes),
+        bool(judged_enough(in_tasks, tasks, rules, active=len(active), outvoted=outvoted)[0]),
     )
 
 
@@ -163,26 +166,6 @@ def _commitment(samples: Sequence[StoredSample]) -> Sample:
         for each in reversed(samples)
         if (each.sample.block, each.sample.model, each.sample.uid) == chosen
     )
-
-
-def _is_eligible(
-    by_validator: Mapping[str, Passed],
-    tasks: int,
-    own_tasks: Mapping[str, int],
-    rules: FederationRules,
-    *,
-    outvotes: bool,
-) -> bool:
-    """Whether a miner was judged often enough. With `outvotes`, the tasks of some one validator can be left out."""
-    least = Fraction(repr(rules.completeness))
-    active = {hotkey for hotkey, count in own_tasks.items() if count > 0}
-    needed = max(math.ceil(Fraction(repr(rules.min_validators)) * len(active)), 1)
-    for left_out in ("", *(sorted(active) if outvotes else ())):
-        judged = {hotkey: count for hotkey, (_, count) in by_validator.items() if hotkey != left_out}
-        covering = sum(count >= least * own_tasks[hotkey] for hotkey, count in judged.items())
-        if sum(judged.values()) >= least * (tasks - own_tasks.get(left_out, 0)) and covering >= needed:
-            return True
-    return False
 
 
 def _scores(counts: _Counts) -> list[ScoreRow]:

@@ -122,12 +122,14 @@ def simulate_federation(
     unreachable: float = UNREACHABLE,
     faults: bool = True,
     lies: Sequence[Lie] = tuple(Lie),
+    validators: int | None = None,
     colluders: int = 0,
     plant_mistake: bool = False,
     tick: Tick = lambda: None,
 ) -> SimulatedFederation:
     """Simulate a federation and check the invariants after each epoch. `tick` is called after each, too.
 
+    Without a number of `validators`, the seed draws five to nine.
     `unreachable` is the part of reads that fail because a bucket is away, `lies` are those of the lying validator.
     Without `faults` nothing else fails, and all other validators than the `colluders` are honest: these lie in all
     their verdicts for the same miner. With `plant_mistake`, a validator counts what it has read itself, not the
@@ -137,7 +139,14 @@ def simulate_federation(
         Violation: an invariant does not hold.
     """
     federation = _Federation(
-        seed, rule, unreachable, lies, faults=faults, colluders=colluders, plant_mistake=plant_mistake
+        seed,
+        rule,
+        unreachable,
+        lies,
+        validators=validators,
+        faults=faults,
+        colluders=colluders,
+        plant_mistake=plant_mistake,
     )
     for _ in range(epochs):
         federation.play_epoch()
@@ -155,6 +164,7 @@ class _Federation:
         unreachable: float,
         lies: Sequence[Lie],
         *,
+        validators: int | None,
         faults: bool,
         colluders: int,
         plant_mistake: bool,
@@ -162,7 +172,7 @@ class _Federation:
         self._seed, self._rule = seed, rule
         # Each part has its own chance, so all rules meet the same miners, links and faults.
         draws = [np.random.default_rng([seed, number]) for number in range(6)]
-        count = int(draws[0].integers(_LEAST_VALIDATORS, _MOST_VALIDATORS + 1))
+        count = validators or int(draws[0].integers(_LEAST_VALIDATORS, _MOST_VALIDATORS + 1))
         self._rules = rules_of(rule)
         self._world = FederationWorld(self._rules, count, draws[1], has_faults=faults, colluders=colluders)
         self._links = Links(count, unreachable, draws[2])
