@@ -48,8 +48,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium. Until it is closed, this thread's event loop runs, so other modules must not see it."""
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """A headless Chromium. Until it is closed, this thread's event loop runs, so other modules must not see it.
+
+    A module's `FLAGS` are further flags for it.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no Chromium on this machine")
@@ -58,6 +61,7 @@ def browser() -> Iterator[Browser]:
     except ImportError:
         pytest.skip("Playwright is not installed")
     flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage"]
+    flags += getattr(request.module, "FLAGS", [])
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=flags)
         yield chromium

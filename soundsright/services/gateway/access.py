@@ -42,7 +42,8 @@ class GatewayAccess:
     """Who may use a gateway, and how often.
 
     `per_address`, `per_key` and `per_demo` count requests: by address before anything else, by key, and by the
-    address of a listener without a key. Without keys and without `open_demo` nobody may use it.
+    address of a listener without a key. `keys` come from TIERS_API_KEYS, and `open_demo` from TIERS_OPEN_DEMO.
+    Without either nobody may use it.
     """
 
     keys: tuple[str, ...] = ()
