@@ -32,7 +32,7 @@ from soundsright.services.federation.epoch_views import listed, read_views
 from soundsright.services.federation.mirror import Sought
 from soundsright.services.federation.object_keys import verdict_key
 from soundsright.services.federation.own_view import checked_epoch, unread_validators
-from soundsright.services.federation.private_corpora import agreed_speech
+from soundsright.services.federation.private_corpora import agreed_sources
 from soundsright.services.federation.stated import Stated, hotkeys_of
 from soundsright.services.federation.table_making import canonical_verdicts
 from soundsright.services.federation.verdict import MAX_VERDICT_BYTES
@@ -163,12 +163,12 @@ class Deciding:
         self, epoch: int, verdicts: Sequence[Verdict], validators: Collection[str], incumbents: Mapping[str, str]
     ) -> EpochWinners:
         context, corpora = self._context, self._memory.corpora
-        spoken, public = agreed_speech(verdicts, validators), context.rules.pay_on_public
+        agreed, public = agreed_sources(verdicts, validators), context.rules.pay_on_public
         decisions = federation_decisions(
             context.rules,
             context.organiser.ruleset,
             context.organiser.competitions,
-            [payable(each, corpora, pays_on_public=public, spoken=spoken) for each in verdicts],
+            [payable(each, corpora, pays_on_public=public, agreed=agreed) for each in verdicts],
             incumbents,
             epoch_block=epoch,
             floors=context.floors,

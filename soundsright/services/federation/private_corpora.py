@@ -26,8 +26,8 @@ CORPORA = "federation:corpora"
 
 _log = logging.getLogger(__name__)
 
-SpokenMaterial = tuple[str, tuple[tuple[str, str], ...]]
-"""The digest of recordings, and the facts of the program that speaks in their voices."""
+SourceOfSets = tuple[str, tuple[tuple[str, str], ...]]
+"""The digest of recordings, and the facts of the program that speaks in their voices; no facts without one."""
 
 
 class PrivateCorpora:
@@ -39,19 +39,27 @@ class PrivateCorpora:
         self._interval = interval
         self._known: dict[tuple[int, str, str], int | None] = {}
 
-    def may_pay(self, verdict: Verdict, spoken: Collection[SpokenMaterial] = ()) -> bool:
+    def may_pay(self, verdict: Verdict, agreed: Collection[SourceOfSets] = ()) -> bool:
         """Whether the verdict's private recordings were committed before its task, or it needs no commitment.
 
-        `spoken` is the material with speech that a majority states. A verdict without anything private needs no
-        commitment.
+        `agreed` is what a majority states. A verdict without anything private needs no commitment.
 
         Raises:
             ChainUnavailable: the chain does not answer, or no longer knows. Then it is unknown.
             StateUnavailable: the state does not answer.
         """
         material = verdict.material
-        if material is None or set(material.public) >= set(verdict.sets) or spoken_material(verdict) in spoken:
+        if material is None or set(material.public) >= set(verdict.sets):
             return True
+        if material.speech and source_of_sets(verdict) in agreed:
+            return True
+        return self.is_committed(verdict)
+
+    def is_committed(self, verdict: Verdict) -> bool:
+        """Whether the validator was committed to the verdict's recordings before its task. Raises as `may_pay`."""
+        material = verdict.material
+        if material is None:
+            return False
         first_block = verdict.task * self._interval
         if material.committed_block is None or material.committed_block >= first_block:
             return False
@@ -83,16 +91,14 @@ class PrivateCorpora:
         return found
 
 
-def spoken_material(verdict: Verdict) -> SpokenMaterial | None:
-    """The recordings and the program of a verdict whose speech a program spoke; None for recordings only."""
+def source_of_sets(verdict: Verdict) -> SourceOfSets | None:
+    """The recordings and the program that a verdict states; None if it states nothing."""
     material = verdict.material
-    if material is None or not material.speech:
-        return None
-    return material.digest, tuple(sorted(material.speech.items()))
+    return None if material is None else (material.digest, tuple(sorted(material.speech.items())))
 
 
-def agreed_speech(verdicts: Iterable[Verdict], validators: Collection[str]) -> frozenset[SpokenMaterial]:
-    """The material with speech that verdicts of a strict majority of the validators state."""
-    stated = {(each, verdict.validator) for verdict in verdicts if (each := spoken_material(verdict)) is not None}
+def agreed_sources(verdicts: Iterable[Verdict], validators: Collection[str]) -> frozenset[SourceOfSets]:
+    """The recordings and programs that verdicts of a strict majority of the validators state."""
+    stated = {(each, verdict.validator) for verdict in verdicts if (each := source_of_sets(verdict)) is not None}
     voters = Counter(each for each, validator in stated if validator in validators)
     return frozenset(each for each, count in voters.items() if count >= majority(len(validators)))

@@ -188,7 +188,7 @@ def _ranks(decision: FederationDecision) -> Iterator[TableRank]:
     for rank, row in enumerate(decision.rows, start=1):
         yield TableRank(
             competition=decision.competition,
-            rank=rank if row.eligible else None,
+            rank=rank if row.eligible and row.beats_unprocessed else None,
             hotkey=row.entrant.hotkey,
             uid=row.entrant.uid,
             block=row.entrant.block,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from soundsright.core.errors import RecordConflict, UsageError
 from soundsright.core.federation import Verdict
 from soundsright.core.ports import Record, Records
-from soundsright.services.federation.private_corpora import PrivateCorpora, SpokenMaterial
+from soundsright.services.federation.private_corpora import PrivateCorpora, SourceOfSets, source_of_sets
 
 WINNERS = "federation:winners"
 
@@ -77,21 +77,23 @@ def payable(
     corpora: PrivateCorpora,
     *,
     pays_on_public: bool,
-    spoken: Collection[SpokenMaterial] = (),
+    agreed: Collection[SourceOfSets] = (),
 ) -> Verdict:
     """The verdict without the rows on recordings that anybody may have heard, or that nobody committed to.
 
-    A verdict that does not say what its sets were drawn from keeps none. With `pays_on_public` it stays whole.
-    `spoken` is the material with speech that a majority states. The task stays in the window, so few validators
-    with private recordings do not decide for all.
+    A verdict that does not say what its sets were drawn from keeps none. With `pays_on_public` it stays whole if a
+    majority states its recordings, which are among `agreed`, or its validator was committed to them: else it could
+    state recordings that nobody has, and choose its clips. The task stays in the window, so few validators with
+    private recordings do not decide for all.
 
     Raises:
         ChainUnavailable: it is not known whether the validator had committed to its recordings.
         StateUnavailable: the state does not answer.
     """
     if pays_on_public:
-        return verdict
-    return verdict.private if corpora.may_pay(verdict, spoken) else verdict.without_rows
+        is_known = source_of_sets(verdict) in agreed or corpora.is_committed(verdict)
+        return verdict if is_known else verdict.without_rows
+    return verdict.private if corpora.may_pay(verdict, agreed) else verdict.without_rows
 
 
 def _winners_of(record: Record) -> EpochWinners:

@@ -23,10 +23,13 @@ from soundsright.services.federation import (
     open_view,
     view_key,
 )
+from soundsright.services.federation.private_corpora import PrivateCorpora, agreed_sources
 from soundsright.services.federation.set_checks import SETS
 from soundsright.services.federation.weights import TABLE
+from soundsright.services.federation.winners import payable
 from soundsright.services.records import TurnState, read_federation_table
 from soundsright.services.rounds import material_digest
+from soundsright.testing import MemoryRecords
 from soundsright.testing.simulation.world import draw_fake_clips
 from tests.services.federation.published import sha
 from tests.services.federation.samplers import fake_pool
@@ -253,3 +256,17 @@ def test_a_backup_waits_for_the_drawing_and_then_judges_in_place_of_a_wrong_verd
     assert other.shown(6, right) is None
     SetDrawing(other, fake_pool(), drawing.voters.clock, drawing.folder / "own").draw()
     assert other.shown(6, right) is True
+
+
+def test_recordings_that_one_validator_alone_states_pay_nobody(drawing: Drawing) -> None:
+    """Nobody else can draw their sets. So whoever states them could choose its clips."""
+    made_up = replace(STATED, digest=sha("made up"))
+    honest = [drawing.produce(task) for task in (5, 6, 7)]
+    alone = drawing.produce(4, material=made_up, sets={name: sha(name) for name in NAMES})
+    own = drawing.voters.material(drawing.voters.verdict(8).validator, 8)
+    committed = drawing.produce(8, material=replace(own, public=NAMES))
+    agreed = agreed_sources([*honest, alone, committed], drawing.voters.addresses)
+    corpora = PrivateCorpora(drawing.voters.chain, MemoryRecords(), RULES.interval_blocks)  # type: ignore[arg-type]
+    for verdict in (*honest, committed):
+        assert payable(verdict, corpora, pays_on_public=True, agreed=agreed).rows == verdict.rows != ()
+    assert payable(alone, corpora, pays_on_public=True, agreed=agreed).rows == ()

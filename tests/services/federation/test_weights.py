@@ -14,7 +14,7 @@ from soundsright.core.federation_commitments import view_commitment_in
 from soundsright.core.profiles import Profile
 from soundsright.core.submission import Commitment
 from soundsright.services.federation import evidence_key, view_key
-from soundsright.services.federation.private_corpora import PrivateCorpora, agreed_speech
+from soundsright.services.federation.private_corpora import PrivateCorpora, agreed_sources
 from soundsright.services.federation.stated import stated_epoch
 from soundsright.services.federation.weights import TABLE, decidable_epoch
 from soundsright.services.federation.winners import payable
@@ -238,15 +238,16 @@ def test_the_part_that_pays_is_made_once_so_later_epochs_find_its_columns() -> N
     corpora = PrivateCorpora(FakeChain(), MemoryRecords(), 100)  # type: ignore[arg-type]
     spoken = {"program": "speak"}
     half = published.verdict(material=StatedMaterial(sha("c"), published.COMPETITIONS[:1], speech=spoken))
-    agreed = agreed_speech([half], [half.validator])
-    pays = payable(half, corpora, pays_on_public=False, spoken=agreed)
-    assert payable(half, corpora, pays_on_public=False, spoken=agreed) is pays
-    assert pays.columns is payable(half, corpora, pays_on_public=False, spoken=agreed).columns
+    agreed = agreed_sources([half], [half.validator])
+    pays = payable(half, corpora, pays_on_public=False, agreed=agreed)
+    assert payable(half, corpora, pays_on_public=False, agreed=agreed) is pays
+    assert pays.columns is payable(half, corpora, pays_on_public=False, agreed=agreed).columns
     assert {row.competition for row in pays.rows} == {published.COMPETITIONS[1]}
     assert pays.sets == half.sets
     whole = published.verdict(material=StatedMaterial(sha("c"), speech=spoken))
-    assert payable(whole, corpora, pays_on_public=False, spoken=agreed) is whole
-    assert payable(half, corpora, pays_on_public=True) is half
+    assert payable(whole, corpora, pays_on_public=False, agreed=agreed) is whole
+    assert payable(half, corpora, pays_on_public=True, agreed=agreed) is half
+    assert payable(half, corpora, pays_on_public=True).rows == ()
 
 
 @pytest.mark.parametrize(
