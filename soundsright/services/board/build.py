@@ -19,6 +19,7 @@ from pathlib import Path
 from soundsright.core.errors import BundleRefused, InfrastructureFault, UsageError
 from soundsright.services.board.federation_page import ShownFederation
 from soundsright.services.board.pages import AudioAccess, ClipAddress, Site
+from soundsright.services.board.tiers_page import ShownTiers
 from soundsright.services.drawing import MAX_SIGNAL_BYTES, Page, clips_by_spread, flac_bytes, places_of
 from soundsright.services.records import (
     BUNDLE,
@@ -54,12 +55,13 @@ def build_site(
     audio_bytes: int,
     executor: ExecutorHistory | None = None,
     federation: ShownFederation | None = None,
+    tiers: ShownTiers | None = None,
     valid_signature: ValidSignature | None = None,
     log: str | None = None,
 ) -> BuiltSite:
     """Write the site with at most `audio_bytes` of audio to `out`, a new or empty folder or an earlier build.
 
-    The files of an earlier build are replaced. With the rounds of an executor, or with a federation, the site has
+    The files of an earlier build are replaced. With the rounds of an executor, a federation, or tiers, the site has
     pages for them. With `valid_signature`, the page of a round shows who signed its record and who replayed it.
     `log` is the hotkey of the log that counts.
 
@@ -76,6 +78,7 @@ def build_site(
         AudioAccess("embedded", frozenset(with_audio)),
         executor=executor,
         federation=federation,
+        tiers=tiers,
         valid_signature=valid_signature,
         log=log,
     )

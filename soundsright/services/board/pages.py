@@ -19,6 +19,7 @@ from soundsright.services.board.executor_page import shown_executor
 from soundsright.services.board.federation_page import ShownFederation
 from soundsright.services.board.log_line import log_line
 from soundsright.services.board.round_checks import attestations_of, round_checks
+from soundsright.services.board.tiers_page import ShownTiers
 from soundsright.services.drawing import (
     ASSETS,
     Frame,
@@ -88,15 +89,17 @@ class OtherRound:
     share: float
 
 
-def systems_shown(executor: object | None, federation: object | None) -> tuple[str, ...]:
+def systems_shown(
+    executor: object | None, federation: object | None, tiers: object | None = None
+) -> tuple[str, ...]:
     """The names of the systems that have a page."""
-    shown = {"executor": executor, "federation": federation}
+    shown = {"executor": executor, "federation": federation, "tiers": tiers}
     return tuple(name for name, content in shown.items() if content is not None)
 
 
 class Site:
-    """The pages of some runs. `live` adds a link to the status page, `executor` a page of an executor's rounds, and
-    `federation` the pages of a federation.
+    """The pages of some runs. `live` adds a link to the status page, `executor` a page of an executor's rounds,
+    `federation` the pages of a federation, and `tiers` those of served models.
 
     With `valid_signature`, the page of a round shows who signed its record and who replayed it. `log` is the
     hotkey of the log that counts.
@@ -110,6 +113,7 @@ class Site:
         live: bool = False,
         executor: ExecutorHistory | None = None,
         federation: ShownFederation | None = None,
+        tiers: ShownTiers | None = None,
         valid_signature: ValidSignature | None = None,
         log: str | None = None,
     ) -> None:
@@ -119,7 +123,8 @@ class Site:
         self._audio = audio
         self._executor = executor
         self._federation = federation
-        self._frame = Frame(live=live, systems=systems_shown(executor, federation))
+        self._tiers = tiers
+        self._frame = Frame(live=live, systems=systems_shown(executor, federation, tiers))
         self._ranks: dict[tuple[str, str], PossibleRanks] = {}
 
     @property
@@ -133,6 +138,8 @@ class Site:
             yield "executor/index.html"
         if self._federation is not None:
             yield from self._federation.paths()
+        if self._tiers is not None:
+            yield from self._tiers.paths()
         yield from (f"assets/{name}" for name in ASSETS)
         for run in self._runs:
             yield f"r/{run.key}/index.html"
@@ -169,6 +176,8 @@ class Site:
                 )
             case ["federation", *rest] if self._federation is not None:
                 return self._federation.page(self._frame, rest)
+            case ["tiers", *rest] if self._tiers is not None:
+                return self._tiers.page(self._frame, rest)
             case ["assets", name] if name in ASSETS:
                 return asset(name)
             case ["r", key, *rest]:

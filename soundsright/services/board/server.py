@@ -25,6 +25,7 @@ from soundsright.services.board.pages import AudioAccess, Site, systems_shown
 from soundsright.services.board.record_files import add_record_files
 from soundsright.services.board.status_feed import StatusFeed
 from soundsright.services.board.streams import Stream, Streams
+from soundsright.services.board.tiers_page import ShownTiers
 from soundsright.services.drawing import HEADERS, Frame, Page, places_of
 from soundsright.services.records import (
     BUNDLE,
@@ -70,9 +71,9 @@ class CachedPage:
 class LiveSite:
     """The site of the runs below `paths`. It checks for new and changed runs at most every two seconds.
 
-    `executor` gives the rounds of an executor as they are now, `federation` its pages. Both return at once. With
-    `valid_signature`, the page of a round shows who signed its record and who replayed it. `log` is the hotkey of
-    the log that counts.
+    `executor` gives the rounds of an executor as they are now, `federation` and `tiers` their pages. They return at
+    once. With `valid_signature`, the page of a round shows who signed its record and who replayed it. `log` is the
+    hotkey of the log that counts.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class LiveSite:
         live: bool,
         executor: Callable[[], ExecutorHistory] | None = None,
         federation: Callable[[], ShownFederation] | None = None,
+        tiers: Callable[[], ShownTiers] | None = None,
         valid_signature: ValidSignature | None = None,
         log: str | None = None,
         now: Callable[[], float] = time.monotonic,
@@ -92,7 +94,8 @@ class LiveSite:
         self._valid_signature = valid_signature
         self._log = log
         self._federation = federation
-        self.systems = systems_shown(executor, federation)
+        self._tiers = tiers
+        self.systems = systems_shown(executor, federation, tiers)
         self._now = now
         self._lock = threading.Lock()
         self._checked_at = float("-inf")
@@ -167,7 +170,8 @@ class LiveSite:
             return
         history = None if self._executor is None else self._executor()
         federation = None if self._federation is None else self._federation()
-        stamp = (history, federation, *((folder, run_stamp(folder)) for folder in folders))
+        tiers = None if self._tiers is None else self._tiers()
+        stamp = (history, federation, tiers, *((folder, run_stamp(folder)) for folder in folders))
         if stamp != self._stamp:
             self._stamp = stamp
             self._pages.clear()
@@ -178,6 +182,7 @@ class LiveSite:
                 live=self._live,
                 executor=history,
                 federation=federation,
+                tiers=tiers,
                 valid_signature=self._valid_signature,
                 log=self._log,
             )

@@ -1,3 +1,4 @@
+from .bars import Bar, histogram, stacked_bars
 from .charts import MAX_SERIES, Interval, Series, history_plot, interval_plot, power_plot, stacked, style_sheet
 from .comparisons import clips_by_spread, metric_docs, paired_difference
 from .costs import CostPoint, cost_plot
@@ -15,6 +16,7 @@ __all__ = [
     "HEADERS",
     "MAX_SERIES",
     "MAX_SIGNAL_BYTES",
+    "Bar",
     "Cell",
     "CostPoint",
     "Frame",
@@ -33,6 +35,7 @@ __all__ = [
     "entry_plots",
     "factor",
     "flac_bytes",
+    "histogram",
     "history_plot",
     "history_plots",
     "interval_facts",
@@ -45,6 +48,7 @@ __all__ = [
     "set_facts",
     "spectrogram_png",
     "stacked",
+    "stacked_bars",
     "strip_plot",
     "style_sheet",
     "template_environment",

@@ -3,6 +3,16 @@ from .bank import NOT_REPEATABLE, OWN_RUN_FAILED, Bank, Entrant, set_seed
 from .context import SCOPE, VPERMIT_TAO_LIMIT, VerifierContext
 from .entries import VerifiedEntries
 from .history import BankSeed, LadderRow, PastInterval, PastMove, TiersHistory, TiersReader
+from .history_facts import (
+    attempt_facts,
+    attempt_sentence,
+    bank_facts,
+    decision_sentence,
+    ladder_facts,
+    prover_facts,
+    row_facts,
+    state_sentence,
+)
 from .ladder import Ladder, ladder_after, last_ladder
 from .moves import close_interval, recorded_steps
 from .serving import LastCheck, ServingProver, ServingProvers
@@ -36,13 +46,21 @@ __all__ = [
     "VerifiedEntries",
     "Verifier",
     "VerifierContext",
+    "attempt_facts",
+    "attempt_sentence",
+    "bank_facts",
     "bank_of",
     "close_interval",
+    "decision_sentence",
     "deltas_of",
     "kept_failures",
     "ladder_after",
+    "ladder_facts",
     "last_ladder",
+    "prover_facts",
     "recorded_steps",
     "round_of",
+    "row_facts",
     "set_seed",
+    "state_sentence",
 ]
