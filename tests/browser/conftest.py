@@ -20,6 +20,7 @@ from soundsright.services.drawing import flac_bytes
 from soundsright.services.replay import Depth, Sample
 from soundsright.services.rounds import Difference
 from tests.services.board.attestations import attested
+from tests.services.board.tiers_world import shown, verified
 from tests.services.records.bundles import recorded_run
 from tests.services.records.executor_rows import always_valid, write_rounds
 from tests.services.records.federation_rows import saved_table
@@ -149,12 +150,14 @@ def site(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     runs = read_runs(find_runs([second, replayed_run(tmp_path_factory.mktemp("replayed")), run_folder]))
     sound = flac_bytes(Audio(np.zeros(16_000, np.float32), 16_000))
     federation = ShownFederation.read(saved_table(tmp_path_factory.mktemp("federation"), flac=sound))
+    tiers = shown(verified(tmp_path_factory.mktemp("tiers")))
     build_site(
         runs,
         out,
         audio_bytes=64 << 20,
         executor=executor,
         federation=federation,
+        tiers=tiers,
         valid_signature=valid_signature,
     )
     return out.as_uri() + "/"

@@ -20,6 +20,8 @@ PAGES = {
     "executor": "executor/index.html",
     "federation": "federation/index.html",
     "task of a federation": "federation/t/1227.html",
+    "tiers": "tiers/index.html",
+    "prover": "tiers/better/index.html",
     "rounds": "history.html",
     "round": "r/first/index.html",
     "replayed round": "r/run/index.html",

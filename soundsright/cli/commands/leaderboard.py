@@ -30,6 +30,12 @@ _federation_option = option(
     envvar="SOUNDSRIGHT_FEDERATION",
     help="Also show a federation: the folder of `federation get-rank --save`.",
 )
+_tiers_option = option(
+    "--tiers",
+    type=ANY_PATH,
+    envvar="SOUNDSRIGHT_TIERS",
+    help="Also show the tiers of a verifier: its STATE_FOLDER.",
+)
 _log_option = option(
     "--log",
     metavar="HOTKEY",
@@ -55,6 +61,7 @@ def command() -> None:
 @_runs_option
 @_executor_option
 @_federation_option
+@_tiers_option
 @_log_option
 @audio_mib_option(128, "the pages")
 def build(
@@ -63,6 +70,7 @@ def build(
     runs: tuple[Path, ...],
     executor: str | None,
     federation: Path | None,
+    tiers: Path | None,
     log: str | None,
     audio_mib: int,
 ) -> None:
@@ -72,14 +80,16 @@ def build(
     soundsright leaderboard build site --run runs/seed-1
     soundsright leaderboard build site --executor http://127.0.0.1:9000
 
-    You can open the pages from the disk. They need no server. Give --run, --executor, --federation or several.
+    You can open the pages from the disk. They need no server. Give --run, --executor, --federation, --tiers
+    or several.
     """
     from soundsright.adapters.peers import valid_signature
     from soundsright.cli.shared.executor_source import executor_history
+    from soundsright.cli.shared.tiers_reading import shown_tiers
     from soundsright.services.board import ShownFederation, build_site
     from soundsright.services.records import find_runs, read_runs
 
-    _check_sources(runs, executor, federation)
+    _check_sources(runs, executor, federation, tiers)
     history = executor_history(executor) if executor else None
     for problem in history.problems if history else ():
         click.echo(f"Note: {problem}", err=True)
@@ -98,6 +108,7 @@ def build(
         audio_bytes=audio_mib << 20,
         executor=history,
         federation=ShownFederation.read(federation) if federation else None,
+        tiers=shown_tiers(tiers) if tiers else None,
         valid_signature=valid_signature,
         log=checked_hotkey(log, "--log") or None,
     )
@@ -113,6 +124,7 @@ def build(
 @_runs_option
 @_executor_option
 @_federation_option
+@_tiers_option
 @_log_option
 @listening_options("SOUNDSRIGHT_LEADERBOARD", 8700)
 def serve(
@@ -120,6 +132,7 @@ def serve(
     runs: tuple[Path, ...],
     executor: str | None,
     federation: Path | None,
+    tiers: Path | None,
     log: str | None,
     host: str,
     port: int,
@@ -132,33 +145,43 @@ def serve(
     soundsright leaderboard serve --executor http://127.0.0.1:9000
 
     New and changed runs appear without a restart, and new rounds of an executor within a minute. The page /status
-    shows a running round, /emission what a validator pays, /executor the images of an executor, and /federation the
-    turns and ranks of a federation. Give --run, --executor, --federation or several.
+    shows a running round, /emission what a validator pays, /executor the images of an executor, /federation the
+    turns and ranks of a federation, and /tiers the ladder of served models. Give --run, --executor, --federation,
+    --tiers or several.
     """
+    from contextlib import nullcontext
+
     from soundsright.adapters.peers import valid_signature
     from soundsright.cli.shared.emission_watch import emission_in
     from soundsright.cli.shared.executor_source import PolledHistory
     from soundsright.cli.shared.round_watch import opened_watch
     from soundsright.cli.shared.serving import limits_of, serve_app
+    from soundsright.cli.shared.tiers_reading import saved_tiers
     from soundsright.services.board import LiveSite, SavedFederation, StatusFeed, board_app
     from soundsright.services.records import find_runs
 
-    _check_sources(runs, executor, federation)
+    _check_sources(runs, executor, federation, tiers)
     find_runs(runs)
     history = PolledHistory(executor) if executor else None
     feed = StatusFeed(runs, opened_watch, emission_in)
-    site = LiveSite(
-        runs,
-        live=True,
-        executor=history,
-        federation=SavedFederation(federation) if federation else None,
-        valid_signature=valid_signature,
-        log=checked_hotkey(log, "--log") or None,
-    )
-    app = board_app(site, feed)
-    serve_app(app, host, port, "Leaderboard", limits=limits_of(connections), on_stop=feed.stop)
+    with saved_tiers(tiers) if tiers else nullcontext() as ladder:
+        site = LiveSite(
+            runs,
+            live=True,
+            executor=history,
+            federation=SavedFederation(federation) if federation else None,
+            tiers=ladder,
+            valid_signature=valid_signature,
+            log=checked_hotkey(log, "--log") or None,
+        )
+        app = board_app(site, feed)
+        serve_app(app, host, port, "Leaderboard", limits=limits_of(connections), on_stop=feed.stop)
 
 
-def _check_sources(runs: tuple[Path, ...], executor: str | None, federation: Path | None) -> None:
-    if not (runs or executor or federation):
-        raise UsageError("Nothing to show is given", "Give --run FOLDER, --executor PATH or --federation FOLDER.")
+def _check_sources(
+    runs: tuple[Path, ...], executor: str | None, federation: Path | None, tiers: Path | None
+) -> None:
+    if not (runs or executor or federation or tiers):
+        raise UsageError(
+            "Nothing to show is given", "Give --run FOLDER, --executor PATH, --federation FOLDER or --tiers FOLDER."
+        )

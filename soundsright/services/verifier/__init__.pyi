@@ -1,4 +1,4 @@
-from .attempts import KeptFailure, deltas_of, kept_failures
+from .attempts import KeptFailure, deltas_of, failures_in, kept_failures
 from .bank import NOT_REPEATABLE, OWN_RUN_FAILED, Bank, Entrant, set_seed
 from .context import SCOPE, VPERMIT_TAO_LIMIT, VerifierContext
 from .entries import VerifiedEntries
@@ -53,6 +53,7 @@ __all__ = [
     "close_interval",
     "decision_sentence",
     "deltas_of",
+    "failures_in",
     "kept_failures",
     "ladder_after",
     "ladder_facts",

@@ -22,7 +22,7 @@ from soundsright.core.errors import InfrastructureFault
 from soundsright.core.tiers import FAILURES_STREAM, Attempt, AttemptKind, CountName, stats_scope
 from soundsright.core.wav import encode_wav
 from soundsright.ranking import similarity_threshold_db
-from soundsright.services.rounds import make_folder, make_private
+from soundsright.services.rounds import PRIVATE_FOLDER, make_folder, make_private
 from soundsright.services.verifier.asking import Asked
 from soundsright.services.verifier.context import VerifierContext
 
@@ -133,6 +133,11 @@ class KeptFailure:
     question: Path
     own: Path
     answer: Path | None
+
+
+def failures_in(folder: Path) -> Path:
+    """The folder of the kept failures in a verifier's folder."""
+    return folder / PRIVATE_FOLDER / "failures"
 
 
 def kept_failures(failures_folder: Path, hotkey: str) -> tuple[KeptFailure, ...]:

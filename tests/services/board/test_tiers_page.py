@@ -21,29 +21,16 @@ from soundsright.services.board.server import LiveSite
 from soundsright.services.verifier import SCOPE, TiersReader
 from soundsright.testing.served import Manner
 from tests.services.board.test_federation_page import cells_of
+from tests.services.board.tiers_world import MANNERS, shown, verified
 from tests.services.verifier.world import COMPETITION, World
-
-MANNERS = {
-    "honest": Manner.HONEST,
-    "threads": Manner.OTHER_THREADS,
-    "better": Manner.BETTER,
-    "short": Manner.NO_WAV,
-}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A verifier in its second interval."""
-    made = World(tmp_path_factory.mktemp("world"), MANNERS)
-    made.run_interval(1)
-    made.close_interval(1)
+    made = verified(tmp_path_factory.mktemp("world"))
     made.run_interval(2)
     return made
-
-
-def shown(world: World) -> ShownTiers:
-    reader = TiersReader(world.state.scoped(SCOPE), world.records, world.counters)
-    return ShownTiers(reader.read(), world.context().failures_folder)
 
 
 def site_of(tiers: ShownTiers) -> Site:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.tiers import prove, simulate, verify
+from soundsright.cli.commands.tiers import explain, prove, simulate, status, verify
 
 
 @click.group("tiers")
@@ -14,9 +14,11 @@ def command() -> None:
     \b
     soundsright tiers prove       # a miner: commit to a model and serve it
     soundsright tiers verify      # a validator
+    soundsright tiers status      # a validator: the ladder
+    soundsright tiers explain HOTKEY
     soundsright tiers simulate    # anybody: a year of the ladder in seconds
     """
 
 
-for _module in (prove, verify, simulate):
+for _module in (prove, verify, status, explain, simulate):
     command.add_command(_module.command)
