@@ -84,6 +84,16 @@ class TiersFields(Settings):
         AfterValidator(values.api_keys),
         Field(description="Keys of listeners, separated by commas, each of 16 to 128 letters, digits, - or _."),
     ] = None
+    tiers_api_key: Annotated[
+        OptionalSecret,
+        AfterValidator(values.api_key),
+        Field(description="A listener's key for a gateway: one of its TIERS_API_KEYS."),
+    ] = None
+    tiers_gateway_url: Annotated[
+        str,
+        AfterValidator(values.gateway_url),
+        Field(description="Address of a gateway, as http://HOST:PORT. Empty: the hotkey asks provers itself."),
+    ] = ""
     tiers_open_demo: Annotated[
         bool, Field(description="Let everybody try the page /try without a key, with small limits.")
     ] = False

@@ -210,5 +210,22 @@ def api_keys(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def api_key(value: SecretStr | None) -> SecretStr | None:
+    """Check one key. The message does not show it."""
+    if value is not None and not _API_KEY.fullmatch(value.get_secret_value()):
+        raise ValueError("give one key of 16 to 128 letters, digits, '-' or '_'")
+    return value
+
+
+def gateway_url(value: str) -> str:
+    """Check the address of a gateway."""
+    if not value:
+        return value
+    parts = urlsplit(value)
+    if parts.query or parts.fragment:
+        raise ValueError("give the address of the gateway without ? and #")
+    return http_url(value)
+
+
 def empty_is_none(value: Any) -> Any:
     return None if value == "" else value

@@ -9,6 +9,7 @@ from .encoding import SetFormat, Subtype, pcm16_file
 from .golden import golden_clips, library_traces
 from .installed import PRIVATE_MARK, corpus_folder, installed_corpora
 from .jobs import SetJob, SetReport
+from .journal import written_atomically
 from .levels import SILENT_DB, active_level
 from .making import clips_of, generate_set
 from .manifest import groups_of, recipe_fields, recordings_of
@@ -86,4 +87,5 @@ __all__ = [
     "speech_listing",
     "split_of",
     "verified",
+    "written_atomically",
 ]
