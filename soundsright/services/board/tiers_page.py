@@ -40,6 +40,7 @@ MOST_FAILURES = 100
 """The failures in the table of a prover's page: the latest ones. The files have all."""
 REFRESH_S = 5.0
 _FOLDER = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_SHORT_REVISION = re.compile(r"([0-9a-f]{8})[0-9a-f]{24,}")
 _JSON, _CSV = "application/json", "text/csv; charset=utf-8"
 _KINDS = ("hash: the same samples", "similar: the errors agree", "failed")
 
@@ -152,6 +153,7 @@ def _shown_row(row: LadderRow) -> dict[str, Any]:
     return {
         **row_facts(row),
         "key": prover_key(row.hotkey),
+        "short_model": "" if row.bank is None else _SHORT_REVISION.sub(r"\1…", row.bank.model)[:80],
         "reason": state_sentence(row),
         "last_at": None if row.last is None else _time_of(row.last.at_s),
         "last_passed": row.last is not None and row.last.attempt.result.passed,

@@ -50,6 +50,7 @@ def test_the_ladder_has_every_prover_with_its_rate_bound_requests_and_weight(wor
     assert honest[1:8] == ["Silver", COMPETITION.id, "100.0 %", "88.1 %", "20", "980", "1"]
     assert honest[10] == "no"
     assert honest[11].startswith("hash")
+    assert "honest/gate@00000000…" in honest[0].replace("\u200b", "")
     better = next(row for name, row in rows.items() if name.startswith("better"))
     assert (better[1], better[3], better[9]) == ("Bronze", "0.0 %", "0.00 %")
     assert better[11].startswith("different")

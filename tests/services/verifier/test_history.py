@@ -3,22 +3,64 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from soundsright import __version__
 from soundsright.core.errors import UsageError
+from soundsright.core.ports import SandboxLimits
+from soundsright.core.submission import FetchedModel
 from soundsright.core.tiers_rules import recorded_tiers_rules
-from soundsright.services.rounds import steps
-from soundsright.services.verifier import SCOPE, TiersReader, round_of
+from soundsright.services.rounds import DrawnClips, SetRequest, draw_to_disk, steps
+from soundsright.services.rounds.hiding import HiddenClip
+from soundsright.services.verifier import SCOPE, TiersReader, Verifier, round_of, row_facts
 from soundsright.services.verifier.verifier_steps import OPENED, BankStep, OpenedStep
-from soundsright.testing.served import Manner
-from tests.services.verifier.world import COMPETITION, RULES, World
+from soundsright.testing import InlinePool
+from soundsright.testing.served import Manner, SmallModels, draw_short_clips
+from tests.services.verifier.world import COMMITTED, COMPETITION, RULES, World
 
 
 def reader(world: World) -> TiersReader:
     return TiersReader(world.state.scoped(SCOPE), world.records, world.counters)
+
+
+class StreamingModels(SmallModels):
+    """Small models that also say that they stream."""
+
+    @contextmanager
+    def run(self, model: FetchedModel, *, limits: SandboxLimits) -> Iterator[Any]:
+        with super().run(model, limits=limits) as running:
+            vars(running)["stream_lookahead_ms"] = lambda: 40.0
+            vars(running)["open_stream"] = lambda _rate_hz: None
+            yield running
+
+
+def draw_one_private_clip(request: SetRequest, indices: Sequence[int]) -> DrawnClips:
+    drawn = draw_short_clips(request, indices)
+    hidden = {i: HiddenClip("0" * 64, "0" * 64, "00", ("speech-1",)) for i in drawn.digests if i == "clip-0003"}
+    return replace(drawn, hidden=hidden)
+
+
+def test_a_bank_says_whether_its_model_streams_and_which_clips_may_be_heard_later(tmp_path: Path) -> None:
+    world = World(tmp_path, {"honest": Manner.HONEST})
+    world.verifier = Verifier(
+        replace(
+            world.context(),
+            sandbox=StreamingModels({"content-honest": COMMITTED}),
+            pool=InlinePool({draw_to_disk: draw_one_private_clip}),
+        )
+    )
+    world.run_interval(1)
+    row = reader(world).read().rows[0]
+    assert row.bank is not None
+    assert (row_facts(row)["streams"], row.bank.lookahead_ms) == (True, 40.0)
+    assert len(row.bank.open_clips) == RULES.bank_clips - 1
+    assert "clip-0003" not in row.bank.open_clips
 
 
 def test_before_the_first_interval_there_is_nothing(tmp_path: Path) -> None:
