@@ -74,3 +74,19 @@ class Measures:
     metrics: tuple[str, ...]
     floors: Mapping[str, float]
     material: Material = PUBLIC_MATERIAL
+
+
+class FederationAgreement:
+    """The base of classes that have what all validators of a federation share: its rules, and the organiser's."""
+
+    organiser: CompetitionRules
+    rules: FederationRules
+
+    @property
+    def rules_digest(self) -> str:
+        """The digest of everything that decides a winner, as verdicts and views have it.
+
+        Raises:
+            UsageError: the organiser lacks a competition of the rules.
+        """
+        return self.rules.digest_with(self.organiser.ruleset, self.organiser.competitions)

@@ -14,17 +14,14 @@ each kind.
 
 from __future__ import annotations
 
-import argparse
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
 import sqlite3
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -67,6 +64,7 @@ from soundsright.services.validator.setup import SubnetSettings, ValidatorContex
 from soundsright.services.validator.ticking import MAX_PAUSE_S
 from soundsright.testing import Behaviour, FakeSandbox, InlinePool, VirtualClock, salted_reveal
 from soundsright.testing.disturbing import BOTH, Disturb, Disturbance, Watched, forked, killed, raising
+from soundsright.testing.planting import planted
 from soundsright.testing.simulation.world import draw_fake_clips, score_fake_clip
 
 COMPETITIONS = (PUBLISHED[0], PUBLISHED[3])
@@ -359,13 +357,12 @@ DISTURBANCES = (
 )
 
 
-def finished(folder: Path, expected: Path) -> str:
-    """Run to the end in a new process. Returns the differences from the expected result, or an empty text."""
+def differences(folder: Path, peace: Path, _disturbance: Disturbance) -> str:
+    """Run to the end in a new process. Returns the differences from the undisturbed round, or an empty text."""
 
     def work() -> None:
         serve(folder, lambda _moment, _method: None)
-        result = result_of(folder)
-        undisturbed = json.loads(expected.read_text())
+        result, undisturbed = result_of(folder), result_of(peace)
         wrong = [name for name in undisturbed if result[name] != undisturbed[name]]
         (folder / "differs.json").write_text(json.dumps(wrong))
 
@@ -375,43 +372,6 @@ def finished(folder: Path, expected: Path) -> str:
     return ", ".join(json.loads((folder / "differs.json").read_text()))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--every", type=int, default=1, help="use every N-th fault point")
-    options = parser.parse_args()
-    state_database.BUSY_TIMEOUT_S = 0.05
-    logging.getLogger().addHandler(logging.NullHandler())  # Logs of planted faults are not shown.
-    failures = total = 0
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
-        root = Path(name)
-        template, expected = root / "template", root / "expected.json"
-        template.mkdir()
-        stage(template)
-        shutil.copytree(template, root / "peace")
-        calls: list[tuple[str, str]] = []
-        serve(root / "peace", lambda moment, method: calls.append((moment, method)))
-        expected.write_text(json.dumps(result_of(root / "peace")))
-        print(f"{'disturbance':<34}{'points':>8}{'stopped':>9}{'same result':>13}")
-        for offset, disturbance in enumerate(DISTURBANCES):
-            points = disturbance.points(calls, options.every, 7 * offset)
-            stopped = same = 0
-            for number in points:
-                folder = root / "disturbed"
-                shutil.copytree(template, folder)
-                status = forked(lambda: serve(folder, disturbance.at(number, folder)))  # noqa: B023
-                stopped += status != 0
-                differs = finished(folder, expected)
-                same += not differs
-                if differs or status == 4:
-                    print(f"    {disturbance.name}, point {number}: {differs or 'an error of the program'}")
-                    failures += 1
-                shutil.rmtree(folder)
-            print(f"{disturbance.name:<34}{len(points):>8}{stopped:>9}{same:>13}", flush=True)
-            total += len(points)
-    print(f"{total} fault points: {total - failures} passed, {failures} failed")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    state_database.BUSY_TIMEOUT_S = 0.05
+    sys.exit(planted(__doc__, stage, serve, DISTURBANCES, differences))

@@ -1,4 +1,4 @@
-"""`docker compose up` builds the images, and starts a miner, the demo, a coordinator and an executor without root.
+"""`docker compose up` builds the images, and starts each service without root.
 
 The tests need no registry. The base image is made from this machine's Python, and the demo's large packages are
 mounted instead of installed.
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from soundsright.adapters.buckets import new_bucket_folder
 from soundsright.adapters.chains.http import HttpChain
 from soundsright.adapters.containers.engine import Engine
 from soundsright.adapters.executors import HttpScoreTable, HttpSubmissionBoard
@@ -142,7 +143,7 @@ def compose(engine: Engine, base: str, tmp_path: Path) -> Iterator[Compose]:
                 },
                 "volumes": [f"{sysconfig.get_path('purelib')}:/packages:ro"],
             }
-            for name in ("soundsright-coordinator", "soundsright-executor")
+            for name in ("soundsright-coordinator", "soundsright-executor", "soundsright-federation")
         },
         "soundsright-demo": {
             **built,
@@ -331,6 +332,135 @@ def test_compose_up_starts_a_coordinator_and_an_executor_that_answer_and_stop(
     compose("stop", "-t", "20", *services)
     exits = {name: inspected(compose, each)["State"]["ExitCode"] for name, each in containers.items()}
     assert exits == dict.fromkeys(services, 0), compose("logs", check=False).stdout[-3_000:]
+
+
+FEDERATION_RULES = """\
+[ruleset]
+base = "soundsright-v5"
+
+[emission]
+competitions = 0.0
+federation = 1.0
+
+[federation]
+interval_blocks = 30
+epoch_blocks = 20
+window_tasks = 10
+settle_margin = 0
+lookback_blocks = 200
+clips = 1
+
+[[competition]]
+task = "DENOISING"
+sample_rate_hz = 16_000
+max_score = 90.0
+remainder = 10.0
+metrics = { PESQ_WB = 0.6, ESTOI = 0.4 }
+"""
+
+
+@pytest.mark.slow
+def test_compose_up_starts_a_federation_that_judges_commits_its_view_and_stops(
+    compose: Compose, engine: Engine, tmp_path: Path
+) -> None:
+    organiser, validator = Hotkey.of_seed("organiser"), Hotkey.of_seed("validator")
+    for name, key in (("organiser", organiser), ("lab", validator)):
+        key.write(tmp_path / "wallets" / name / "hotkeys" / "default")
+    state = tmp_path / "federation"
+    for name in ("tmp", "hub"):
+        (state / name).mkdir(parents=True)
+    for name in ("lists", "lab"):
+        new_bucket_folder(state / name)
+    (state / "rules.toml").write_text(FEDERATION_RULES)
+    endpoint, ports = f"file://{state}", {name: str(free_port()) for name in ("HEALTHCHECK_API_PORT",)}
+    ports["FEDERATION_HEALTH_PORT"] = str(free_port())
+    own = {
+        "HEALTHCHECK_API_PORT": ports["HEALTHCHECK_API_PORT"],
+        "WALLET": "lab",
+        "HOTKEY": "default",
+        "STATE_FOLDER": "",
+        "WALLET_PATH": "",
+        "SOUNDSRIGHT_RULESET": str(state / "rules.toml"),
+        "SOUNDSRIGHT_SPEECH": "recordings",
+        "SOUNDSRIGHT_HUB": str(state / "hub"),
+        "SOUNDSRIGHT_WORKERS": "1",
+        "SAMPLER_POLL_INTERVAL": "1",
+        "R2_ENDPOINT": endpoint,
+        "R2_OWN_BUCKET": "lab",
+        "R2_SOURCE_BUCKET": "lists",
+        "PEER_VALIDATORS": json.dumps(
+            [{"hotkey": validator.address, "bucket": "lab", "endpoint": endpoint, "region": "auto"}]
+        ),
+    }
+    sample = (ROOT / ".federation-env.sample").read_text()
+    (tmp_path / ".env").write_text(sample + "\n".join(f"{name}={value}" for name, value in own.items()))
+    address = engine.url or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    socket = Path(address.removeprefix("unix://"))
+    compose.environment |= ports | {
+        "DOCKER_SOCKET": str(socket),
+        "DOCKER_GID": str(socket.stat().st_gid),
+        "SOUNDSRIGHT_FEDERATION_STATE": str(state),
+        "CHAIN_IMAGE": "soundsright-validator",
+    }
+    owned(tmp_path / "wallets")
+    service = "soundsright-federation"
+    compose("build", service)
+    compose("up", "-d", "--no-build", "chain")
+    url = f"http://127.0.0.1:{compose.environment['CHAIN_PORT']}"
+    chain = until(lambda: HttpChain(url, organiser, timeout_s=2.0), "the chain answers", compose)
+    chain.register(validator.address, stake=1_000.0, permit=True)
+    until(lambda: any(each.hotkey == validator.address for each in chain.neurons()), "the registration", compose)
+    for words in (["add", validator.address], ["publish"]):
+        published_by_owner(words, tmp_path, url, endpoint)
+    owned(state)
+
+    compose("up", "-d", "--no-build", service)
+    health = f"http://127.0.0.1:{ports['FEDERATION_HEALTH_PORT']}"
+    until(lambda: request(health, "GET", "/readyz", timeout_s=5).status == 200, "readiness", compose)
+    until(lambda: [*(state / "lab").glob("*/evaluation_results/*.json")], "a verdict", compose, 120.0)
+
+    def views() -> list[str]:
+        return [
+            each.digest
+            for each in chain.commitments()
+            if each.hotkey == validator.address and each.digest.startswith("soundsright:view:")
+        ]
+
+    until(views, "a view on the chain", compose, 120.0)
+
+    container = compose("ps", "-q", service).stdout.strip()
+    facts = inspected(compose, container)
+    assert facts["Config"]["User"] == f"{UID}:{UID}"
+    assert facts["HostConfig"]["ReadonlyRootfs"]
+    assert facts["HostConfig"]["CapDrop"] == ["ALL"]
+    (bound,) = facts["HostConfig"]["PortBindings"].values()
+    assert bound[0]["HostIp"] == "127.0.0.1"
+    compose("stop", "-t", "20", service)
+    stopped = inspected(compose, container)["State"]["ExitCode"]
+    assert stopped == 0, compose("logs", check=False).stdout[-3_000:]
+
+
+def published_by_owner(words: list[str], folder: Path, url: str, endpoint: str) -> None:
+    """Run `federation validator` as the federation's owner."""
+    (folder / "owner").mkdir(exist_ok=True)
+    settings = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(folder / "owner"),
+        "SUBTENSOR_CHAIN_ENDPOINT": url,
+        "SOUNDSRIGHT_RULESET": str(folder / "federation" / "rules.toml"),
+        "WALLET_PATH": str(folder / "wallets"),
+        "WALLET": "organiser",
+        "HOTKEY": "default",
+        "STATE_FOLDER": str(folder / "owner"),
+        "R2_ENDPOINT": endpoint,
+        "R2_OWN_BUCKET": "lists",
+    }
+    command = [sys.executable, "-m", "soundsright", "federation", "validator", *words]
+    done = subprocess.run(
+        command, cwd=folder / "owner", env=settings, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

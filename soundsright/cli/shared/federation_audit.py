@@ -43,7 +43,7 @@ def published_verdict(
     contents = Contents(settings.folder / DOCUMENTS)
     lists = Allowlists(chain, source_bucket(settings), agreed.rules, contents, SystemClock())
     ranges = metric_ranges(agreed.organiser.competitions)
-    book = TaskBook(chain, agreed.rules, agreed.digest, lists, ranges)
+    book = TaskBook(chain, agreed.rules, agreed.rules_digest, lists, ranges)
     finalized = chain.finalized().number
     if task * agreed.rules.interval_blocks > finalized:
         raise UsageError(

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from soundsright.config import PAY_ON_PUBLIC, RULES_OF_SETTINGS, UNUSED_SETTINGS, FederationSettings
+from soundsright.core.competition_rules import FederationAgreement
 from soundsright.core.emission import COMPETITIONS
 from soundsright.core.errors import UsageError
 from soundsright.core.federation import PeerPlace
@@ -31,7 +32,7 @@ FEDERATION = "federation"
 
 
 @dataclass(frozen=True)
-class AgreedRules:
+class AgreedRules(FederationAgreement):
     """The rules that all validators of a federation share: the organiser's decisions and the table [federation]."""
 
     organiser: CompetitionRules
@@ -41,15 +42,6 @@ class AgreedRules:
     def competitions(self) -> tuple[Competition, ...]:
         """The competitions that the federation judges, in the organiser's order."""
         return tuple(each for each in self.organiser.competitions if each.id in self.rules.competitions)
-
-    @property
-    def digest(self) -> str:
-        """The digest of everything that decides a winner, as verdicts and views have it.
-
-        Raises:
-            UsageError: the organiser lacks a competition of the rules.
-        """
-        return self.rules.digest_with(self.organiser.ruleset, self.organiser.competitions)
 
 
 def agreed_rules(settings: FederationSettings) -> AgreedRules:
@@ -73,7 +65,7 @@ def agreed_rules(settings: FederationSettings) -> AgreedRules:
     else:
         check_settings(settings, organiser.federation, beside_rounds=beside_rounds)
         agreed = AgreedRules(organiser, organiser.federation)
-    agreed.digest  # noqa: B018 - it checks that the organiser has the competitions
+    agreed.rules_digest  # noqa: B018 - it checks that the organiser has the competitions
     say_unused(settings)
     if beside_rounds and settings.soundsright_pay_on_public_corpus != agreed.rules.pay_on_public:
         _say_for_rounds(PAY_ON_PUBLIC.upper(), toml_text(agreed.rules.pay_on_public))

@@ -91,7 +91,7 @@ class FederationPreflight(Preflight):
         peer_places(self.settings, self.own)
         buckets = peer_buckets(self.settings)
         for hotkey, bucket in buckets.items():
-            _told(hotkey, partial(check_bucket, bucket, writes=False))
+            _named(hotkey, partial(check_bucket, bucket, writes=False))
         check_bucket(source_bucket(self.settings), writes=False)
         return f"{len(buckets)} buckets of validators and the owner's can be read"
 
@@ -105,7 +105,7 @@ class FederationPreflight(Preflight):
         own, unchecked = self.own, 0
         buckets = {hotkey: bucket for hotkey, bucket in peer_buckets(self.settings).items() if hotkey != own}
         for hotkey, bucket in buckets.items():
-            writes = _told(hotkey, partial(may_write, bucket))
+            writes = _named(hotkey, partial(may_write, bucket))
             if writes:
                 raise UsageError(
                     f"The keys for the bucket of {hotkey} may write there",
@@ -142,7 +142,7 @@ class FederationPreflight(Preflight):
         return found if count >= OUTVOTING else f"{found}; fewer than {OUTVOTING} cannot outvote one that lies"
 
 
-def _told(hotkey: str, ask: Callable[[], T]) -> T:
+def _named(hotkey: str, ask: Callable[[], T]) -> T:
     """The answer of a peer's bucket. An error names the peer."""
     try:
         return ask()

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
-from soundsright.core.errors import InfrastructureFault, RequestRefused, SoundsRightError
+from soundsright.core.errors import InfrastructureFault, RequestRefused
 from soundsright.core.image_runs import check_clips
 from soundsright.core.images import Challenge, PublishedTable, SubmittedImage
 from soundsright.core.ports import TakenSubmissions
@@ -31,19 +29,16 @@ from soundsright.services.executor.rounds import (
     round_facts,
     seed_of,
 )
-from soundsright.services.rounds import Cancelled, material_of_round, roots_of, steps
-from soundsright.services.validator import Backoff
+from soundsright.services.rounds import material_of_round, roots_of, steps
+from soundsright.services.validator import RUNNING, RepeatedWork
 
 _log = logging.getLogger(__name__)
 
-IDLE, RUNNING, WAITING = "idle", "running", "waiting"
-"""The states: nothing to do; a round runs; a fault must pass first."""
-FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 300.0
 _NOT_FINAL = "not_final"
 
 
-class ExecutorService:
+class ExecutorService(RepeatedWork):
     """The `ImageExecutor` of this machine. One thread calls `run` or `tick`, any thread the other methods.
 
     `problem` receives the sentence of a fault that lasts, or None when it is over. `published` receives the id and
@@ -58,14 +53,10 @@ class ExecutorService:
         problem: Callable[[str | None], None] = lambda _sentence: None,
         published: Callable[[str, PublishedStep], None] = lambda _round_id, _table: None,
     ) -> None:
+        super().__init__("executor", context, poll_s=poll_s, longest_s=LONGEST_PAUSE_S, problem=problem)
         self._context = context
-        self._poll_s = poll_s
-        self._report = problem
         self._published = published
-        self._retry = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
-        self._state = IDLE
         self._round_id = ""
-        self._problem = ""
         self._coming: dict[str, float] = {}
         self._committer = CorpusCommitter(context)
 
@@ -103,53 +94,9 @@ class ExecutorService:
             "round": self._round_id,
             "published": "" if published is None else published[0],
             "scored": len(self._coming),
-            "problem": self._problem,
+            "problem": self._waits_for,
             "machine": dict(self._context.machine),
         }
-
-    def run(self, stop: threading.Event) -> None:
-        """Run rounds until `stop` is set. Then the running image is ended, and what was recorded stays."""
-        worker = threading.Thread(target=self._loop, name="executor", daemon=True)
-        worker.start()
-        while worker.is_alive() and not stop.wait(0.2):
-            pass
-        self._context.cancel()
-        worker.join()
-
-    def _loop(self) -> None:
-        while not self._context.cancelled.is_set():
-            with suppress(Cancelled):
-                self.tick()
-            self._context.cancelled.wait(self._poll_s)
-
-    def tick(self) -> None:
-        """Continue the round that began, or begin one if there is a reason. Faults are tried again later.
-
-        Raises:
-            Cancelled: the executor stops.
-        """
-        now_s = self._context.clock.now()
-        if not self._retry.is_due(now_s):
-            return
-        try:
-            self._work()
-        except Cancelled:
-            raise
-        except SoundsRightError as fault:
-            self._failed(str(fault))
-        except Exception as error:  # noqa: BLE001 - a service goes on, and says what happened
-            _log.exception("executor failed", extra={"action": "executor_failed"})
-            self._failed(f"An error of the program ({type(error).__name__}). The log has the traceback.")
-        else:
-            self._retry.succeeded()
-            self._state, self._problem = IDLE, ""
-            self._report(None)
-
-    def _failed(self, sentence: str) -> None:
-        _log.warning("%s; trying again", sentence.rstrip("."), extra={"action": "executor_waits"})
-        self._retry.failed(self._context.clock.now())
-        self._state, self._problem = WAITING, sentence
-        self._report(sentence)
 
     def _work(self) -> None:
         if problem := self._committer.tend():

@@ -121,7 +121,7 @@ class SamplerContext:
         return self.folder / "tasks" / task_id(task)
 
     def last_block(self, task: int) -> int:
-        """The block from which on a verdict on the task comes too late: by then it can be in a window."""
+        """The block from which on no new verdict on the task is listed: by then the task can be in a window."""
         return late_block(task, self.rules)
 
     def cancel(self) -> None:

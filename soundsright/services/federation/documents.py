@@ -6,12 +6,26 @@ Messages never show the values, because they are a stranger's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from soundsright.core.errors import EntryRefused, RequestRefused
-from soundsright.services.records import DocumentKind
+from soundsright.services.records import DocumentKind, Envelope
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SignedDocument:
+    """A document whose signature was verified: its envelope, and the bytes as they were read."""
+
+    envelope: Envelope
+    raw: bytes
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the document, which names it in views, mirrors and commitments."""
+        return self.envelope.digest
 
 
 def read_or_refuse(kind: DocumentKind, read: Callable[[Mapping[str, Any]], T], facts: Mapping[str, Any]) -> T:

@@ -13,7 +13,6 @@ import json
 import logging
 import secrets
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from soundsright.core.errors import (
     BucketMissing,
     BucketTooLarge,
     InfrastructureFault,
-    SoundsRightError,
     UsageError,
 )
 from soundsright.core.federation import Verdict
@@ -45,16 +43,13 @@ from soundsright.services.federation.object_keys import verdict_key
 from soundsright.services.federation.task import task_id, task_of
 from soundsright.services.federation.task_files import put_task_files
 from soundsright.services.federation.verdict import MAX_VERDICT_BYTES, sign_verdict
-from soundsright.services.rounds import Cancelled, fetched_contents, steps
-from soundsright.services.validator import Backoff, Leases, sole_process
+from soundsright.services.rounds import fetched_contents, steps
+from soundsright.services.validator import IDLE, RUNNING, Leases, RepeatedWork, sole_process
 
 _log = logging.getLogger(__name__)
 
 POLL_S = 60.0
-FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 120.0
-IDLE, RUNNING, WAITING = "idle", "running", "waiting"
-"""The states: nothing to do; a task is being judged; a fault must pass first."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ class _OwnTurn:
     allowlist: KnownValidators
 
 
-class Sampler:
+class Sampler(RepeatedWork):
     """Judges the tasks of this validator's turns. One thread calls `run` or `tick`, any thread `status`.
 
     `problem` receives the sentence of a fault that lasts, or None when it is over. `published` receives the number
@@ -81,14 +76,10 @@ class Sampler:
         problem: Callable[[str | None], None] = lambda _sentence: None,
         published: Callable[[int], None] = lambda _task: None,
     ) -> None:
+        super().__init__("sampler", context, poll_s=poll_s, longest_s=LONGEST_PAUSE_S, problem=problem)
         self._context = context
-        self._poll_s = poll_s
-        self._report = problem
         self._published = published
-        self._retry = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
-        self._state = IDLE
         self._task: int | None = None
-        self._waits_for = ""
         self._open: int | None = None
         self._has_resumed = False
 
@@ -96,49 +87,8 @@ class Sampler:
         """The state, the task that is judged or was judged last, and why the sampler waits."""
         return {"state": self._state, "task": self._task, "waits_for": self._waits_for}
 
-    def run(self, stop: threading.Event) -> None:
-        """Judge tasks until `stop` is set. Then the running models are ended, and what was recorded stays."""
-        worker = threading.Thread(target=self._loop, name="sampler", daemon=True)
-        worker.start()
-        while worker.is_alive() and not stop.wait(0.2):
-            pass
-        self._context.cancel()
-        worker.join()
-
-    def _loop(self) -> None:
-        while not self._context.cancelled.is_set():
-            with suppress(Cancelled):
-                self.tick()
-            self._context.cancelled.wait(self._poll_s)
-
-    def tick(self) -> None:
-        """Continue the task that began, or begin the one that is due. Faults are tried again later.
-
-        Raises:
-            Cancelled: the sampler stops.
-        """
-        if not self._retry.is_due(self._context.clock.now()):
-            return
-        try:
-            self._work()
-        except Cancelled:
-            raise
-        except SoundsRightError as fault:
-            self._failed(str(fault))
-        except Exception as error:  # noqa: BLE001 - a service goes on, and says what happened
-            _log.exception("sampler failed", extra={"action": "sampler_failed"})
-            self._failed(f"An error of the program ({type(error).__name__}). The log has the traceback.")
-        else:
-            self._retry.succeeded()
-            self._state = IDLE
-            self._report(None)
-
-    def _failed(self, sentence: str) -> None:
-        self._context.raise_if_cancelled()
-        _log.warning("%s; trying again", sentence.rstrip("."), extra={"action": "sampler_waits"})
-        self._retry.failed(self._context.clock.now())
-        self._state, self._waits_for = WAITING, sentence
-        self._report(sentence)
+    def _rest(self) -> None:
+        self._state = IDLE  # The reason why there is no task stays in the status.
 
     def _work(self) -> None:
         context = self._context

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from soundsright.core.competition import Competition
-from soundsright.core.competition_rules import CompetitionRules, Measures
+from soundsright.core.competition_rules import CompetitionRules, FederationAgreement, Measures
 from soundsright.core.errors import UsageError
 from soundsright.core.federation import GATED_METRICS
 from soundsright.core.federation_rules import FederationRules
@@ -108,7 +108,7 @@ def metrics_of(competitions: Sequence[Competition]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class TaskSettings:
+class TaskSettings(FederationAgreement):
     """Everything but the task itself that decides its result and stays the same from task to task.
 
     `material` has the round's number already if the corpus is private. `retry_pauses_s` are as in `RoundPlan`.
@@ -128,11 +128,6 @@ class TaskSettings:
     @property
     def metrics(self) -> tuple[str, ...]:
         return metrics_of(self.competitions)
-
-    @property
-    def rules_digest(self) -> str:
-        """The digest of the rules and the ruleset, as verdicts have it."""
-        return self.rules.digest_with(self.organiser.ruleset, self.organiser.competitions)
 
     def floors(self) -> Mapping[str, float]:
         """The scores of a failed clip, by metric."""

@@ -58,7 +58,7 @@ def metric_ranges(competitions: Iterable[Competition]) -> dict[str, tuple[float,
 
 
 def late_block(task: int, rules: FederationRules) -> int:
-    """The block from which on a verdict on the task comes too late: by then the task can be in a window."""
+    """The block from which on no new verdict on the task is listed: by then the task can be in a window."""
     return (task + 1 + rules.settle_margin) * rules.interval_blocks
 
 

@@ -17,8 +17,15 @@ from soundsright.core.errors import RequestRefused
 from soundsright.core.federation import JudgedRow, StatedMaterial, Verdict, has_passed
 from soundsright.core.ports import Account
 from soundsright.core.sources import Source, source_of
-from soundsright.services.federation.documents import check_keys, floats_of, list_of, object_of, read_or_refuse
-from soundsright.services.records import DocumentKind, Envelope, ValidSignature, open_document, sign_document
+from soundsright.services.federation.documents import (
+    SignedDocument,
+    check_keys,
+    floats_of,
+    list_of,
+    object_of,
+    read_or_refuse,
+)
+from soundsright.services.records import DocumentKind, ValidSignature, open_document, sign_document
 
 VERDICT = DocumentKind("verdict of a task", "soundsright.verdict/1")
 MAX_VERDICT_BYTES = 2 << 20
@@ -36,17 +43,10 @@ _BLOCK_HASH = re.compile(r"(?:0x)?[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class SignedVerdict:
-    """A verdict whose signature was verified, and its envelope as it was read. `digest` is the document's."""
+class SignedVerdict(SignedDocument):
+    """A verdict whose signature was verified."""
 
     verdict: Verdict
-    envelope: Envelope
-    raw: bytes
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of the document, which names the verdict in views and mirrors."""
-        return self.envelope.digest
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class TaskFacts:
     `validators` and `allowlist` are the list that holds for the task, and its digest. `block_hash` is the hash of
     the task's first block. `rules` is the digest of all rules that decide. `sampler` gives the validator whose turn
     a block is; None if the block is not of this task. `sets` are the digests of the sets, if this machine has drawn
-    them; otherwise they are not compared. A verdict that is certainly absent once `late_block` is final comes too
-    late. `ranges` are the least and the greatest score of each metric that decides.
+    them; otherwise they are not compared. A verdict that is certainly absent once `late_block` is final is not
+    listed later. `ranges` are the least and the greatest score of each metric that decides.
     """
 
     task: int
@@ -88,7 +88,7 @@ def open_verdict(raw: bytes, *, valid_signature: ValidSignature) -> SignedVerdic
     verdict = read_or_refuse(VERDICT, _verdict_of, opened.facts)
     if verdict.validator != opened.signer:
         raise RequestRefused("wrong_signer", f"A verdict of {verdict.validator} is signed by {opened.signer}")
-    return SignedVerdict(verdict, opened.envelope, raw)
+    return SignedVerdict(opened.envelope, raw, verdict)
 
 
 def check_verdict(verdict: Verdict, known: TaskFacts, *, validator: str, finalized: int) -> None:

@@ -88,7 +88,7 @@ class VerdictReader:
         """The verdict of each validator on its task. `finalized` is the last final block.
 
         A verdict that was read before is not asked for again. An absent one is, until it is certainly absent in a
-        final block from which on it would come too late. Then it stays absent, also after a restart.
+        final block from which on no new verdict is listed. Then it stays absent, also after a restart.
 
         Raises:
             InfrastructureFault: this machine's disk or state fails.

@@ -14,10 +14,9 @@ from typing import Any
 from soundsright.core.errors import RequestRefused
 from soundsright.core.federation import View
 from soundsright.core.ports import Account
-from soundsright.services.federation.documents import check_keys, object_of, read_or_refuse
+from soundsright.services.federation.documents import SignedDocument, check_keys, object_of, read_or_refuse
 from soundsright.services.records import (
     DocumentKind,
-    Envelope,
     ValidSignature,
     open_document,
     open_envelope,
@@ -33,17 +32,10 @@ _TASK = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True)
-class SignedView:
-    """A view whose signature was verified, and its envelope as it was read. `digest` is the document's."""
+class SignedView(SignedDocument):
+    """A view whose signature was verified."""
 
     view: View
-    envelope: Envelope
-    raw: bytes
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of the document, to which the validator commits."""
-        return self.envelope.digest
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,7 @@ def open_view(raw: bytes, *, valid_signature: ValidSignature) -> SignedView:
     view = read_or_refuse(VIEW, _view_of, opened.facts)
     if view.validator != opened.signer:
         raise RequestRefused("wrong_signer", f"A view of {view.validator} is signed by {opened.signer}")
-    return SignedView(view, opened.envelope, raw)
+    return SignedView(opened.envelope, raw, view)
 
 
 def view_digest(raw: bytes, *, valid_signature: ValidSignature) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soundsright.core.competition_rules import CompetitionRules
+from soundsright.core.competition_rules import CompetitionRules, FederationAgreement
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.ports import Account, Bucket, Clock, LiveChain, Records
 from soundsright.services.federation.allowlist import Allowlist
@@ -35,7 +35,7 @@ DOCUMENTS = "federation-documents"
 
 
 @dataclass(frozen=True)
-class WeightsContext:
+class WeightsContext(FederationAgreement):
     """The rules and the ports of a federation's weights.
 
     `own` is this validator's bucket, `source` the owner's, and `buckets` are those of all validators by hotkey.
@@ -58,11 +58,6 @@ class WeightsContext:
     floors: Mapping[str, float] = field(default_factory=dict)
     at_once: int = AT_ONCE
     draws: tuple[TaskSettings, ...] = ()
-
-    @property
-    def rules_digest(self) -> str:
-        """The digest of everything that decides a winner, as verdicts and views have it."""
-        return self.rules.digest_with(self.organiser.ruleset, self.organiser.competitions)
 
 
 class FederationMemory:

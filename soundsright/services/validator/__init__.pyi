@@ -6,6 +6,7 @@ from .gossip import RevealsRequest, SharedReveals
 from .lease import Leases, in_use, living_holder, sole_process
 from .paying import PayingService
 from .peers import RevealCollector
+from .repeating import IDLE, RUNNING, WAITING, RepeatedWork
 from .reveals import REVEALS_SCOPE, MinerReveals, as_digests
 from .round import Backoff, minute_of
 from .service import ValidatorService
@@ -15,7 +16,10 @@ from .ticking import keep_ticking
 from .view import ValidatorView
 
 __all__ = [
+    "IDLE",
     "REVEALS_SCOPE",
+    "RUNNING",
+    "WAITING",
     "Attempt",
     "Backoff",
     "Leases",
@@ -24,6 +28,7 @@ __all__ = [
     "PayingService",
     "PaymentContext",
     "PinnedChain",
+    "RepeatedWork",
     "RevealCollector",
     "RevealExchange",
     "RevealsRequest",

@@ -56,9 +56,9 @@ def test_the_organisers_file_decides(rules: str) -> None:
     agreed = agreed_rules(read(SOUNDSRIGHT_RULESET=rules))
     assert (agreed.rules.interval_blocks, agreed.rules.dominance) == (50, 0.1)
     assert [each.id for each in agreed.competitions] == list(agreed.rules.competitions)
-    assert len(agreed.digest) == 64
+    assert len(agreed.rules_digest) == 64
     same = agreed_rules(read(SOUNDSRIGHT_RULESET=rules, SAMPLING_ROTATION_INTERVAL="50", DOMINANCE_THRESHOLD="0.1"))
-    assert same.digest == agreed.digest
+    assert same.rules_digest == agreed.rules_digest
 
 
 def test_a_setting_that_contradicts_the_file_is_named_with_what_it_contradicts(rules: str) -> None:

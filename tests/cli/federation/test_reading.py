@@ -83,7 +83,7 @@ def publish(net: Net, task: int) -> Path:
         block,
         chain.block_hash(task * rules.interval_blocks),
         allowlist_digest(validators, rules.interval_blocks),
-        agreed.digest,
+        agreed.rules_digest,
         {"DENOISING_16000HZ": sha("set")},
         {"DENOISING_16000HZ": {"ESTOI": 0.25, "PESQ_WB": 1.25, "SI_SDR": 0.25}},
         (row,),

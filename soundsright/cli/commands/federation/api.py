@@ -136,7 +136,7 @@ def _app(
         Heads(chain),
         Media(peer_buckets(settings)),
         stale_s=settings.report_stale_s,
-        digest=agreed.digest,
+        digest=agreed.rules_digest,
     )
     return federation_api_app(shown, access, origins=settings.origins, sign=account.sign)
 
