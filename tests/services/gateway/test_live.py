@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -18,11 +19,13 @@ from websockets.sync.connection import Connection
 
 from soundsright.adapters.peers import Hotkey, RateLimit, valid_signature
 from soundsright.core.errors import ModelCrashed
+from soundsright.core.ports import Prover, StreamOpening
 from soundsright.core.signed_http import stream_text
+from soundsright.core.tiers import ServedModel
 from soundsright.services.gateway import GatewayAccess, GatewayLimits
 from soundsright.services.http import Limits
-from soundsright.testing.provers import FunctionStream, RunningProver, halved, running_prover
-from tests.services.gateway.world import KEY, VERIFIER, RunningGateway, running_gateway, serving
+from soundsright.testing.provers import COMPETITION, MODEL, FunctionStream, RunningProver, halved, running_prover
+from tests.services.gateway.world import ECHO, KEY, VERIFIER, RunningGateway, running_gateway, serving
 from tests.services.prover.test_streams import END, FRAME_BYTES, START, flood, frames_of, masked
 
 
@@ -104,24 +107,49 @@ def test_frames_come_back_from_the_best_prover_that_streams(streaming: RunningPr
     assert valid_signature(streaming.hotkey, text, bytes.fromhex(done["signature"][2:]))
 
 
-class Slow(FunctionStream):
-    def exchange(self, frame: bytes) -> bytes:
-        time.sleep(0.005)
-        return super().exchange(frame)
+class FarStream:
+    """The port `ProverStream`: a prover so far away that ten frames are on the way before the first is answered."""
+
+    opening = StreamOpening(0.0, 1, VERIFIER.address)
+    signature = ""
+
+    def __init__(self) -> None:
+        self._sent: list[bytes] = []
+        self._came = asyncio.Event()
+
+    async def send(self, frame: bytes) -> None:
+        self._sent.append(frame)
+        if len(self._sent) >= 10:
+            self._came.set()
+
+    async def receive(self) -> bytes:
+        await self._came.wait()
+        return self._sent.pop(0)
+
+    async def finish(self) -> tuple[bytes, ...]:
+        return ()
+
+
+class FarProvers:
+    """The port `LiveProvers` with one prover, which is far away."""
+
+    def offer(self, prover: Prover, *, timeout_s: float) -> ServedModel:
+        return ServedModel(prover.hotkey, str(MODEL), COMPETITION, 16_000, 30.0, 1, streaming=True)
+
+    @contextlib.asynccontextmanager
+    async def stream(self, prover: Prover, sample_rate_hz: int, *, timeout_s: float) -> AsyncIterator[FarStream]:
+        yield FarStream()
 
 
 def test_frames_are_on_the_way_while_earlier_ones_have_no_answer() -> None:
-    """An answer that takes longer than a frame must not slow the stream down."""
-    with (
-        running_prover(new_stream=Slow) as slow,
-        running_gateway([serving(slow)]) as gateway,
-        live(gateway) as client,
-    ):
+    """Otherwise a stream could not keep up with a prover whose answers take longer than a frame lasts."""
+    with running_gateway([ECHO], live=FarProvers()) as gateway, live(gateway) as client:
         client.send(json.dumps(START))
         said(client)
-        for frame in frames_of(40):
+        frames = frames_of(10)
+        for frame in frames:
             client.send(frame)
-        assert len([heard(client) for _ in range(40)]) == 40
+        assert [heard(client) for _ in frames] == frames
 
 
 def test_a_browser_gives_its_key_as_a_subprotocol(streaming: RunningProver) -> None:

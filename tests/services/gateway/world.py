@@ -15,7 +15,7 @@ from soundsright.adapters.peers import Hotkey
 from soundsright.adapters.provers import HttpLiveProvers, HttpProvers
 from soundsright.core.competition import competition_by_id
 from soundsright.core.endpoint import PeerNetworks
-from soundsright.core.ports import AnswerSignature, Prover, ProverAnswer, Question
+from soundsright.core.ports import AnswerSignature, LiveProvers, Prover, ProverAnswer, Question
 from soundsright.core.tiers import AttemptKind, AttemptResult
 from soundsright.services.gateway import Gateway, GatewayAccess, GatewayLimits, gateway_app
 from soundsright.services.http import HttpService, Limits, listening
@@ -100,12 +100,14 @@ def running_gateway(
     front: Limits | None = None,
     fixed: FixedServing | None = None,
     new_provers: Callable[[], Any] = lambda: HttpProvers(VERIFIER, NETWORKS),
+    live: LiveProvers | None = None,
 ) -> Iterator[RunningGateway]:
     """A gateway on a free port, whose listeners have two keys."""
     known = fixed or FixedServing(provers)
     competitions = (competition_by_id(COMPETITION), competition_by_id("DEREVERBERATION_16000HZ"))
     gateway = Gateway(known, new_provers(), competitions, limits or GatewayLimits())
-    app = gateway_app(gateway, HttpLiveProvers(VERIFIER, NETWORKS), access or GatewayAccess((KEY, OTHER_KEY)))
+    live = live or HttpLiveProvers(VERIFIER, NETWORKS)
+    app = gateway_app(gateway, live, access or GatewayAccess((KEY, OTHER_KEY)))
     sock = listening("127.0.0.1", 0, host_variable="HOST", port_variable="PORT")
     service = HttpService(app, sock, name="gateway", limits=front or Limits(), has_streams=True).start()
     try:
