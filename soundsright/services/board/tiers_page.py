@@ -38,7 +38,7 @@ from soundsright.services.verifier import (
 
 MOST_FAILURES = 100
 """The failures in the table of a prover's page: the latest ones. The files have all."""
-REFRESH_S = 5.0
+REFRESH_S = 15.0
 _FOLDER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SHORT_REVISION = re.compile(r"([0-9a-f]{8})[0-9a-f]{24,}")
 _JSON, _CSV = "application/json", "text/csv; charset=utf-8"
