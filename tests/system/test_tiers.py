@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 from soundsright.adapters.chains.http import HttpChain
 from soundsright.adapters.peers.client import request
 from soundsright.core.audio import Audio
+from soundsright.core.errors import PeerUnavailable
 from soundsright.core.tiers import served_model
 from soundsright.core.wav import decode_wav, encode_wav
 from tests.ports import free_port
@@ -120,6 +122,42 @@ def test_a_prover_that_serves_its_committed_model_is_verified_and_paid(world: Wo
     weights = until(partial(paid, chain, victor), "weights", timeout_s=120)
     uids = {neuron.hotkey: neuron.uid for neuron in chain.neurons()}
     assert weights == {uids[alice]: pytest.approx(1.0)}
+    _check_a_listener_gets_an_answer(world, alice)
+    for name in ("alice", "victor", "organiser"):
+        assert world.services[name].stop() == 0, world.services[name].output()[-2_000:]
+
+
+@pytest.mark.slow
+def test_a_validator_verifies_provers_beside_its_rounds(world: World) -> None:
+    rules = RULES.replace("competitions = 0.0\ntiers = 1.0", "competitions = 0.5\ntiers = 0.5")
+    (world.folder / "rules.toml").write_text(rules)
+    chain = world.start_chain()
+    victor, alice = world.key("victor").address, world.key("alice").address
+    chain.register(victor, stake=2_000.0, permit=True)
+    chain.register(alice)
+    prover(world, "alice")
+    until(lambda: any(each.endpoint for each in chain.neurons()), "alice's endpoint", timeout_s=60)
+    world.ports["victor-gateway"] = free_port()
+    gateway = f"http://127.0.0.1:{world.ports['victor-gateway']}"
+    world.start_validator(
+        "victor",
+        SOUNDSRIGHT_RULESET=str(world.folder / "rules.toml"),
+        GATEWAY_PORT=str(world.ports["victor-gateway"]),
+        GATEWAY_HOST="127.0.0.1",
+        TIERS_API_KEYS=LISTENER,
+        SOUNDSRIGHT_SPEECH="recordings",
+    )
+
+    def listed() -> bool:
+        chain.advance(1)
+        time.sleep(0.4)
+        try:
+            reply = request(gateway, "GET", "/v1/provers", timeout_s=10)
+        except PeerUnavailable:
+            return False
+        return [each["hotkey"] for each in json.loads(reply.body)["provers"]] == [alice]
+
+    until(listed, "the gateway lists alice", timeout_s=120)
     _check_a_listener_gets_an_answer(world, alice)
     for name in ("alice", "victor", "organiser"):
         assert world.services[name].stop() == 0, world.services[name].output()[-2_000:]

@@ -19,6 +19,7 @@ from soundsright.cli.shared.log_keeping import check_log_settings, kept_log
 from soundsright.cli.shared.options import env_file_option, option, poll_option
 from soundsright.cli.shared.public_recordings import warn_of_public_recordings
 from soundsright.cli.shared.settings_options import settings_from, settings_options
+from soundsright.cli.shared.tiers_beside import TiersBeside, tiers_beside
 from soundsright.cli.shared.validator_state import opened_state
 from soundsright.config import ValidatorSettings
 from soundsright.core.emission import COMPETITIONS, DEFAULT_EMISSION, EmissionRules
@@ -83,6 +84,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, pay_on_public_c
     own = account_with_log(settings)
     subnet = _subnet_settings(settings)
     federation = federation_beside(settings, flags, env_file, dry_run=dry_run)
+    tiers = tiers_beside(settings, flags, env_file, dry_run=dry_run)
     check_machine()
     with opened_service(settings, own) as (account, chain):
         check_account(chain, account.address, sets_weights=not dry_run)
@@ -90,7 +92,7 @@ def command(env_file: Path | None, dry_run: bool, poll_s: float, pay_on_public_c
         if dry_run and subnet.schedule.last_started(chain.timestamp_s(chain.finalized().number)) is None:
             click.echo(f"No round has started. The first starts at {minute_of(subnet.schedule.start_s(0))}.")
             return
-        _serve(settings, subnet, chain, account, federation, poll_s=poll_s, dry_run=dry_run)
+        _serve(settings, subnet, chain, account, federation, tiers, poll_s=poll_s, dry_run=dry_run)
 
 
 def _serve(
@@ -99,6 +101,7 @@ def _serve(
     chain: LiveChain,
     account: Hotkey,
     federation: FederationBeside,
+    tiers: TiersBeside,
     *,
     poll_s: float,
     dry_run: bool,
@@ -137,18 +140,22 @@ def _serve(
             poll_s=poll_s,
             dry_run=partial(_print_weights, settings.burn_hotkey, emission=subnet.emission) if dry_run else None,
         )
-        service = ValidatorService(context, _subsystems(settings, subnet, context.payment, federation))
-        api = _health_api(subnet, context, service, sock, http_limits(settings))
-        _say_what_is_judged(subnet, account, work)
         with (
             sole_process(state, "validator", clock=clock, lost=stop.set),
-            _served_reveals(settings, service, context),
-            _kept_log(settings, context),
-            federation.sampler(context.payment, state, work.pool, stop.set),
+            tiers.verifier(context.payment, account, state, work.pool) as verifiers,
         ):
-            api.start()
-            service.run(stop)
-        api.close()
+            beside = _subsystems(settings, subnet, context.payment, federation)
+            service = ValidatorService(context, (*beside, *verifiers))
+            api = _health_api(subnet, context, service, sock, http_limits(settings))
+            _say_what_is_judged(subnet, account, work)
+            with (
+                _served_reveals(settings, service, context),
+                _kept_log(settings, context),
+                federation.sampler(context.payment, state, work.pool, stop.set),
+            ):
+                api.start()
+                service.run(stop)
+            api.close()
 
 
 def _subsystems(

@@ -1,7 +1,7 @@
 from .api import miner_app
 from .entry import Entry, EntryCommitment
 from .feedback_hook import HookRunner, hook_fault
-from .secrets_store import SealedModel, store_archive, stored_archive, stored_salt
+from .secrets_store import SealedModel, store_archive, stored_archive, stored_salt, write_secret
 from .service import MinerContext, MinerService
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "store_archive",
     "stored_archive",
     "stored_salt",
+    "write_secret",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.tiers import explain, prove, request, simulate, status, verify
+from soundsright.cli.commands.tiers import explain, prove, redis_password, request, simulate, status, verify
 
 
 @click.group("tiers")
@@ -17,9 +17,10 @@ def command() -> None:
     soundsright tiers status      # a validator: the ladder
     soundsright tiers explain HOTKEY
     soundsright tiers request     # a listener: send a recording
+    soundsright tiers redis-password
     soundsright tiers simulate    # anybody: a year of the ladder in seconds
     """
 
 
-for _module in (prove, verify, status, explain, request, simulate):
+for _module in (prove, verify, status, explain, request, redis_password, simulate):
     command.add_command(_module.command)
