@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from soundsright.config import RULES_OF_TIER_SETTINGS, TiersSettings, flag_aliases, read_settings
+from soundsright.cli.commands.tiers import prove, verify
+from soundsright.config import RULES_OF_TIER_SETTINGS, TiersSettings, flag_aliases, read_env_file, read_settings
 from soundsright.core.errors import UsageError
 from soundsright.core.tiers_rules import tiers_rules
 
@@ -91,3 +94,21 @@ def test_no_message_shows_a_key() -> None:
     with pytest.raises(UsageError) as caught:
         read(TIERS_API_KEYS=f"{KEY},{KEY}")
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "left_out"),
+    [("prover", prove.SETTINGS, set()), ("verifier", verify.SETTINGS, set(RULES_OF_TIER_SETTINGS))],
+)
+def test_a_sample_has_every_setting_and_shows_the_defaults(
+    name: str, settings: tuple[str, ...], left_out: set[str]
+) -> None:
+    path = Path(__file__).resolve().parents[1] / f".{name}-env.sample"
+    text = path.read_text()
+    names = {each.lower() for each in read_env_file(path)}
+    assert names == set(settings) - left_out
+    assert [each for each in left_out if f"\n# {each.upper()}=" not in text] == []
+    from_sample = read_settings(TiersSettings, environment={}, env_file=path)
+    differing = {each for each in names if getattr(from_sample, each) != getattr(TiersSettings(), each)}
+    assert differing == {"wallet", "hotkey"}
+    assert [group for group in text.strip().split("\n\n") if not group.startswith("# ")] == []

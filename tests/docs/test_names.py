@@ -41,7 +41,7 @@ def words_of_the_code() -> frozenset[str]:
                 if path.resolve().is_relative_to(ROOT / "tests" / "docs"):
                     continue
                 words |= set(IDENTIFIER.findall(path.read_text(encoding="utf-8", errors="ignore")))
-    samples = (f".{name}-env.sample" for name in ("miner", "validator", "executor"))
+    samples = (f".{name}-env.sample" for name in ("miner", "validator", "executor", "prover", "verifier"))
     for name in ("pyproject.toml", "docker-compose.yml", *samples, "Makefile"):
         words |= set(IDENTIFIER.findall((ROOT / name).read_text(encoding="utf-8")))
     words |= {path.stem for folder in CODE_FOLDERS for path in (ROOT / folder).rglob("*.py")} | FOREIGN_NAMES

@@ -42,6 +42,7 @@ PACKAGES = (
 SERVICES = {
     *("soundsright-miner", "soundsright-miner-dev", "soundsright-validator", "soundsright-demo"),
     *("soundsright-coordinator", "soundsright-executor", "soundsright-federation"),
+    *("soundsright-prover", "soundsright-verifier"),
 }
 UID = os.getuid() or 1_000
 HERE = {"restart": "no"}

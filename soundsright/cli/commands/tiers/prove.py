@@ -17,6 +17,7 @@ SETTINGS = (
     *("healthcheck_api_host", "healthcheck_api_port", "soundsright_auth_dialects", "signature_expiry_seconds"),
     *("soundsright_connections", "soundsright_connections_per_client", "soundsright_ruleset", "soundsright_hub"),
     *("hf_endpoint", "hf_token", "round_time_of_day", "round_every_days", "round_first_day"),
+    "round_seed_delay_blocks",
     *("axon_external_ip", "validator_min_stake", "publish_at_close", "feedback_hook", "competition_name"),
     *("use_docker", "soundsright_sandbox", "soundsright_model_python", "soundsright_trust", "soundsright_runtime"),
     *("soundsright_build_network", "soundsright_registries", "soundsright_gpus"),

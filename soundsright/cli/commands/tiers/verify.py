@@ -35,8 +35,9 @@ def command(env_file: Path | None, poll_s: float, **flags: Any) -> None:
     """Verify provers, pay them by their tiers, and pass on listeners' requests.
 
     \b
+    cp .verifier-env.sample .env      # then fill it in
     soundsright tiers verify --soundsright-ruleset challenge.toml
-    TIERS_API_KEYS=a-long-secret-key soundsright tiers verify --env-file .env
+    TIERS_API_KEYS=a-long-secret-key soundsright tiers verify
 
     It runs each committed model once on private clips, sends the clips to the provers, and compares their answers.
     Listeners reach the gateway on GATEWAY_PORT. `soundsright validator` does the same beside its rounds, if the
