@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from soundsright.core.competition_rules import CompetitionRules
     from soundsright.core.material import Material
     from soundsright.core.ports import Counters, Pool
+    from soundsright.core.schedule import Schedule
     from soundsright.services.validator import PaymentContext
     from soundsright.services.verifier import TiersSubsystem, VerifierContext
 
@@ -84,6 +86,26 @@ def opened_verifier(
             counters.close()
 
 
+def present_material(settings: TiersSettings, organiser: CompetitionRules) -> Material:
+    """What private clips are made of now.
+
+    Raises:
+        UsageError: the settings of the recordings or the speech cannot be used.
+    """
+    from soundsright.cli.shared.opening import schedule_of
+
+    material = material_of(settings, organiser, organiser.competitions)
+    return _as_of(material, schedule_of(settings, organiser), time.time())
+
+
+def _as_of(material: Material, schedule: Schedule, now_s: float) -> Material:
+    """The material with the recordings that a private corpus has for the round at that time."""
+    if not material.is_private:
+        return material
+    number = schedule.last_started(now_s)
+    return replace(material, round_number=0 if number is None else number + 1)
+
+
 def verifier_context(
     settings: TiersSettings,
     organiser: CompetitionRules,
@@ -106,13 +128,10 @@ def verifier_context(
     material = material_of(settings, organiser, organiser.competitions)
     schedule = schedule_of(settings, organiser)
 
-    def present_material() -> Material:
-        if not material.is_private or schedule is None:
-            return material
-        number = schedule.last_started(payment.clock.now())
-        return replace(material, round_number=0 if number is None else number + 1)
+    def material_now() -> Material:
+        return _as_of(material, schedule, payment.clock.now())
 
-    opened(present_material())
+    opened(material_now())
     entries = VerifiedEntries(
         payment.chain,
         state,
@@ -135,7 +154,7 @@ def verifier_context(
         counters,
         folder,
         payment.health,
-        material=present_material,
+        material=material_now,
         fetch_limits=organiser.fetch_limits,
         vpermit_tao_limit=settings.neuron_vpermit_tao_limit,
         workers=settings.soundsright_workers or len(usable_cpus()),

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
-from soundsright.cli.commands.tiers import explain, prove, redis_password, request, simulate, status, verify
+from soundsright.cli.commands.tiers import (
+    explain,
+    preflight,
+    prove,
+    redis_password,
+    request,
+    simulate,
+    status,
+    verify,
+)
 
 
 @click.group("tiers")
@@ -14,6 +23,7 @@ def command() -> None:
     \b
     soundsright tiers prove       # a miner: commit to a model and serve it
     soundsright tiers verify      # a validator
+    soundsright tiers preflight   # both, before they start
     soundsright tiers status      # a validator: the ladder
     soundsright tiers explain HOTKEY
     soundsright tiers request     # a listener: send a recording
@@ -22,5 +32,5 @@ def command() -> None:
     """
 
 
-for _module in (prove, verify, status, explain, request, redis_password, simulate):
+for _module in (prove, verify, status, explain, request, preflight, redis_password, simulate):
     command.add_command(_module.command)
