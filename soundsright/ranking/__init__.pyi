@@ -111,7 +111,7 @@ from .statements import (
     stated_winners,
 )
 from .statistics import PairedComparison, holm, mean_estimate, paired_comparison
-from .task_leads import AspectTest
+from .task_leads import AspectTest, compared_metrics
 from .tier_sentences import move_sentence, result_sentence
 from .tiers import (
     AttemptCounts,
@@ -231,6 +231,7 @@ __all__ = [
     "clustered_means",
     "clustered_p_values",
     "combined_emission",
+    "compared_metrics",
     "components_to_json",
     "copy_leads",
     "correlation_db",

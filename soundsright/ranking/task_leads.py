@@ -51,16 +51,21 @@ class _Lead:
     tasks: int
 
 
+def compared_metrics(ruleset: Ruleset, metrics: Sequence[str]) -> tuple[str, ...]:
+    """The metrics in which an answer is compared with its input: each one, or the one that stands in for it."""
+    stand_ins = [ruleset.stand_in_of(metric) for metric in metrics]
+    return tuple(
+        metric if stand_in is None or stand_in.by not in metrics else stand_in.by
+        for metric, stand_in in zip(metrics, stand_ins, strict=True)
+    )
+
+
 def gains_by_metric(ruleset: Ruleset, table: VerdictTable) -> list[tuple[Fraction, ...]]:
     """Each entrant's gains over the unprocessed input, in the tasks in which it was judged and that count.
 
     A metric that can rise without enhancement is replaced by the one that stands in for it, if the table has it.
     """
-    numbers = []
-    for number, metric in enumerate(table.metrics):
-        stand_in = ruleset.stand_in_of(metric)
-        usable = stand_in is not None and stand_in.by in table.metrics
-        numbers.append(table.metrics.index(stand_in.by) if stand_in is not None and usable else number)
+    numbers = [table.metrics.index(metric) for metric in compared_metrics(ruleset, table.metrics)]
     count = len(table.entrants)
     judged = np.tile(table.judged, (len(table.metrics), 1))
     differences = (table.scores - table.unprocessed[:, np.newaxis]).reshape(judged.shape)

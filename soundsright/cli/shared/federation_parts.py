@@ -16,6 +16,7 @@ from soundsright.core.emission import COMPETITIONS
 from soundsright.core.errors import UsageError
 from soundsright.core.federation import PeerPlace
 from soundsright.core.federation_rules import FederationRules, federation_rules
+from soundsright.core.profiles import Profile
 from soundsright.core.toml_location import toml_text
 
 if TYPE_CHECKING:
@@ -42,6 +43,19 @@ class AgreedRules(FederationAgreement):
     def competitions(self) -> tuple[Competition, ...]:
         """The competitions that the federation judges, in the organiser's order."""
         return tuple(each for each in self.organiser.competitions if each.id in self.rules.competitions)
+
+    @property
+    def compared(self) -> dict[str, tuple[str, ...]]:
+        """By competition, the metrics in which a winner must be above the unprocessed input."""
+        from soundsright.ranking import compared_metrics
+
+        ruleset = self.organiser.ruleset
+        if self.rules.profile is not Profile.SOUNDSRIGHT or not ruleset.must_beat_unprocessed:
+            return {}
+        return {
+            each.id: compared_metrics(ruleset, sorted(m for m, weight in each.metric_weights.items() if weight > 0))
+            for each in self.competitions
+        }
 
 
 def agreed_rules(settings: FederationSettings) -> AgreedRules:

@@ -72,6 +72,7 @@ class SampleRow(BaseModel):
     means: dict[str, float]
     answers: str
     verdict: str
+    unprocessed: dict[str, float] = {}
 
 
 class ValidatorRow(BaseModel):

@@ -48,6 +48,7 @@ def samples_of(verdict: Verdict, digest: str) -> tuple[Sample, ...]:
             row.means,
             row.answers,
             digest,
+            verdict.unprocessed[row.competition],
         )
         for row in verdict.rows
     )

@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 
+from soundsright.core.federation import MAX_MEAN, MEAN_DIGITS
 from soundsright.core.federation_rules import FederationRules
 from soundsright.core.profiles import Profile
 from soundsright.ranking import (
@@ -50,9 +52,16 @@ def canonical_of(task: int, sampled_by: Sequence[str], validators: Sequence[str]
 
 
 def ranks_of(
-    store: FederationStore, rules: FederationRules, validators: Sequence[str], block: int
+    store: FederationStore,
+    rules: FederationRules,
+    validators: Sequence[str],
+    block: int,
+    compared: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, Ranks]:
-    """The ranks of each competition, as of the epoch of a block."""
+    """The ranks of each competition, as of the epoch of a block.
+
+    `compared` has by competition the metrics in which a winner must be above the unprocessed input.
+    """
     produced = {}
     for task in store.tasks():
         sampled_by = list(dict.fromkeys(stored.validator for stored in store.of_task(task)))
@@ -66,7 +75,10 @@ def ranks_of(
     for each in counting:
         if each.sample.competition in by_competition:
             by_competition[each.sample.competition].append(each)
-    return {name: _ranks(name, found, tasks, own_tasks, rules) for name, found in by_competition.items()}
+    return {
+        name: _ranks(name, found, tasks, own_tasks, rules, compared.get(name, ()))
+        for name, found in by_competition.items()
+    }
 
 
 def _ranks(
@@ -75,8 +87,9 @@ def _ranks(
     tasks: Sequence[int],
     own_tasks: Mapping[str, int],
     rules: FederationRules,
+    compared: Sequence[str],
 ) -> Ranks:
-    counts = [_counts(samples, own_tasks, rules) for samples in _entrants(counting, rules).values()]
+    counts = [_counts(samples, own_tasks, rules, compared) for samples in _entrants(counting, rules).values()]
     counts.sort(key=lambda each: each.order)
     by_miner = {
         each.newest.miner: RankRow(
@@ -132,13 +145,16 @@ class _Counts:
     by_validator: Mapping[str, Passed]
     rate: Fraction | float
     is_eligible: bool
+    beats_unprocessed: bool
 
     @property
     def order(self) -> tuple[object, ...]:
-        return not self.is_eligible, -self.rate, self.newest.block, self.newest.miner
+        return not (self.is_eligible and self.beats_unprocessed), -self.rate, self.newest.block, self.newest.miner
 
 
-def _counts(samples: Sequence[StoredSample], own_tasks: Mapping[str, int], rules: FederationRules) -> _Counts:
+def _counts(
+    samples: Sequence[StoredSample], own_tasks: Mapping[str, int], rules: FederationRules, compared: Sequence[str]
+) -> _Counts:
     by_validator: dict[str, Passed] = {}
     for each in samples:
         passed, judged = by_validator.get(each.validator, (0, 0))
@@ -154,7 +170,27 @@ def _counts(samples: Sequence[StoredSample], own_tasks: Mapping[str, int], rules
         by_validator,
         pooled_rate(rates) if rules.profile is Profile.CODE else mean_of_rates(counting),
         bool(judged_enough(in_tasks, tasks, rules, active=len(active), outvoted=outvoted)[0]),
+        all(_gain(samples, metric, outvoted) > 0 for metric in compared),
     )
+
+
+def _gain(samples: Sequence[StoredSample], metric: str, outvoted: int) -> Fraction:
+    """The mean over validators of the gain over the unprocessed input; 1 if no sample says the input's mean."""
+    gains: dict[str, Passed] = {}
+    for each in samples:
+        before, after = each.sample.unprocessed.get(metric), each.sample.means.get(metric)
+        if before is None or after is None or max(abs(before), abs(after)) > MAX_MEAN:
+            continue
+        total, judged = gains.get(each.validator, (0, 0))
+        gains[each.validator] = (total + _whole(after) - _whole(before), judged + 1)
+    by_validator = [gains[hotkey] for hotkey in sorted(gains)]
+    return mean_of_rates(counting_rates(by_validator, outvoted)) if by_validator else Fraction(1)
+
+
+def _whole(mean: float) -> int:
+    """A mean in the last digit to which verdicts round."""
+    whole: int = round(mean * 10**MEAN_DIGITS)
+    return whole
 
 
 def _commitment(samples: Sequence[StoredSample]) -> Sample:

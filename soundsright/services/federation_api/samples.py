@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from soundsright.core.competition import is_competition_name
@@ -38,7 +38,8 @@ _CODE = re.compile(r"(?:[a-z][a-z0-9_]{0,63})?")
 class Sample:
     """One miner's row of a verdict on a task. `block` is that of the miner's commitment.
 
-    `means` are the means of the metrics over the task's clips. `answers` is the digest of the enhanced audio, and
+    `means` are the means of the metrics over the task's clips, and `unprocessed` those of the input itself, if the
+    sender says them. `answers` is the digest of the enhanced audio, and
     `verdict` that of the signed verdict, so everybody can compare the row with the validator's bucket.
     """
 
@@ -53,10 +54,11 @@ class Sample:
     means: Mapping[str, float]
     answers: str
     verdict: str
+    unprocessed: Mapping[str, float] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """The sample as JSON values, as it is sent and recorded."""
-        return {
+        facts = {
             "task": self.task,
             "competition": self.competition,
             "miner_hotkey": self.miner,
@@ -69,6 +71,7 @@ class Sample:
             "answers": self.answers,
             "verdict": self.verdict,
         }
+        return facts | ({"unprocessed": dict(self.unprocessed)} if self.unprocessed else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ def sample_of(values: Any) -> Sample:
         RequestRefused: `malformed`, with the name of the field.
     """
     names = {"task", "competition", "miner_hotkey", "uid", "model", "block"}
-    _check_fields(values, names | {"passed", "failures", "means", "answers", "verdict"})
+    _check_fields(values, names | {"passed", "failures", "means", "answers", "verdict"}, {"unprocessed"})
     _check(_is_count(values["task"]), "task", "give a whole number of 0 or more")
     competition = values["competition"]
     _check(isinstance(competition, str) and is_competition_name(competition), "competition", "give its id")
@@ -168,18 +171,19 @@ def sample_of(values: Any) -> Sample:
         values["block"],
         values["passed"],
         values["failures"],
-        _means(values["means"]),
+        _means(values["means"], "means"),
         values["answers"],
         values["verdict"],
+        _means(values.get("unprocessed", {}), "unprocessed"),
     )
 
 
-def _means(values: Any) -> dict[str, float]:
+def _means(values: Any, part: str) -> dict[str, float]:
     if not isinstance(values, dict) or len(values) > _MAX_MEANS:
-        raise _malformed("means", f"give an object of at most {_MAX_MEANS} metrics")
+        raise _malformed(part, f"give an object of at most {_MAX_MEANS} metrics")
     for name, mean in values.items():
-        _check(_matches(_METRIC, name), "means", "name each metric by its id")
-        _check(type(mean) in (int, float) and abs(mean) < 1e9, "means", "give finite numbers below 1e9")
+        _check(_matches(_METRIC, name), part, "name each metric by its id")
+        _check(type(mean) in (int, float) and abs(mean) < 1e9, part, "give finite numbers below 1e9")
     return {name: float(mean) for name, mean in sorted(values.items())}
 
 

@@ -94,6 +94,7 @@ SAMPLE_FORM = _form(
     answers=_DIGEST,
     verdict=_DIGEST,
 )
+SAMPLE_FORM["properties"]["unprocessed"] = SAMPLE_FORM["properties"]["means"]
 _BATCH_FORM = _form(
     "Samples", samples={"type": "array", "minItems": 1, "maxItems": MAX_SAMPLES, "items": SAMPLE_FORM}
 )

@@ -6,7 +6,7 @@ It decides nothing. Each validator computes its weights from the buckets. Blocks
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from soundsright.core.errors import RequestRefused
@@ -55,7 +55,8 @@ class FederationShown:
     """The answers of the API. Any thread may call it.
 
     A validator whose last report or sample is older than `stale_s` is offline, and its report does not count.
-    `digest` is that of everything that decides a winner, as verdicts have it.
+    `digest` is that of everything that decides a winner, as verdicts have it. `compared` has by competition the
+    metrics in which a winner must be above the unprocessed input.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class FederationShown:
         *,
         stale_s: float,
         digest: str = "",
+        compared: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.store = store
         self._rules = rules
@@ -74,6 +76,7 @@ class FederationShown:
         self._media = media
         self._stale_s = stale_s
         self._digest = digest or rules.digest
+        self._compared = compared or {}
         self._lock = threading.Lock()
         self._counted: _CountedRanks | None = None
 
@@ -305,7 +308,8 @@ class FederationShown:
         with self._lock:
             counted = self._counted
             if counted is None or counted.key != key:
-                counted = self._counted = _CountedRanks(key, ranks_of(self.store, self._rules, validators, block))
+                ranks = ranks_of(self.store, self._rules, validators, block, self._compared)
+                counted = self._counted = _CountedRanks(key, ranks)
         return counted.ranks
 
 

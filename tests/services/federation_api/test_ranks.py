@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from soundsright.core.rulesets import RULESETS
 from soundsright.core.sources import ModelRef
 from soundsright.ranking import federation_decisions
 from soundsright.services.federation_api.client import samples_of
+from soundsright.services.federation_api.ranks import ranks_of
 from tests.services.federation_api.api_bench import COMPETITION, MINERS, TASK, VALIDATORS, Bench
 
 
@@ -78,3 +80,33 @@ def test_the_ranks_are_those_of_the_decision(profile: Profile, seed: int) -> Non
         for row in expected
     ]
     assert [row["rank"] for row in rows] == list(range(1, len(MINERS) + 1))
+
+
+def test_who_is_not_above_the_unprocessed_input_comes_after_those_that_are() -> None:
+    """One of the miners copies the input, and passes more tasks than all others."""
+    rules = FederationRules(competitions=(COMPETITION,), completeness=0.5, settle_margin=0)
+    copies, *others = MINERS
+    own = []
+    for verdict in verdicts(random.Random(1), range(TASK - 30, TASK - 2)):
+        same = verdict.unprocessed[COMPETITION]
+        rows = tuple(
+            replace(row, means=same, passed=True) if row.hotkey == copies else replace(row, passed=False)
+            for row in verdict.rows
+        )
+        own.append(replace(verdict, rows=rows))
+    bench = Bench(rules=rules)
+    for verdict in own:
+        bench.store.add_samples(verdict.validator, samples_of(verdict, "d" * 64))
+    metrics = tuple(PUBLISHED[0].metric_weights)
+    validators = tuple(each.hotkey for each in bench.store.validators.validators())
+    asked = ranks_of(bench.store, rules, validators, bench.chain.number, {COMPETITION: metrics})[COMPETITION]
+    able = [asked.by_miner[hotkey].rank for hotkey in others if asked.by_miner[hotkey].eligible]
+    assert asked.by_miner[copies].eligible
+    assert able
+    assert max(able) < asked.by_miner[copies].rank
+    ruleset = next(each for each in RULESETS if each.must_beat_unprocessed)
+    decision = federation_decisions(rules, ruleset, PUBLISHED, own, {}, epoch_block=bench.chain.number // 180 * 180)
+    assert not {row.entrant.hotkey: row.beats_unprocessed for row in decision[COMPETITION].rows}[copies]
+    free = ranks_of(bench.store, rules, validators, bench.chain.number)[COMPETITION]
+    assert next(iter(free.by_miner)) == copies
+    assert set(free.by_miner) == {copies, *others}

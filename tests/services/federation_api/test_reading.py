@@ -309,7 +309,7 @@ class TestSamples:
         sent = sample(3, passed=False, failures=2, means={"SI_SDR": -3.25}, uid=None)
         send(client, sent)
         row = client.get("/samples/list").json()[0]
-        assert row == sent | {"number": 1, "validator_hotkey": VALIDATORS[2].address}
+        assert row == sent | {"number": 1, "validator_hotkey": VALIDATORS[2].address, "unprocessed": {}}
 
     def test_a_restarted_api_shows_the_same(self) -> None:
         bench = Bench()

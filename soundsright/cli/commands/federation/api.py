@@ -137,6 +137,7 @@ def _app(
         Media(peer_buckets(settings)),
         stale_s=settings.report_stale_s,
         digest=agreed.rules_digest,
+        compared=agreed.compared,
     )
     return federation_api_app(shown, access, origins=settings.origins, sign=account.sign)
 
