@@ -123,6 +123,9 @@ def test_a_prover_that_serves_its_committed_model_is_verified_and_paid(world: Wo
     uids = {neuron.hotkey: neuron.uid for neuron in chain.neurons()}
     assert weights == {uids[alice]: pytest.approx(1.0)}
     _check_a_listener_gets_an_answer(world, alice)
+    gateway = f"http://127.0.0.1:{world.ports['victor-gateway']}"
+    for given, words in ((("--gateway", gateway), "(Bronze) answered in"), ((), "not verified: ask a verifier's")):
+        assert words in _requested(world, *given)
     for name in ("alice", "victor", "organiser"):
         assert world.services[name].stop() == 0, world.services[name].output()[-2_000:]
 
@@ -161,6 +164,24 @@ def test_a_validator_verifies_provers_beside_its_rounds(world: World) -> None:
     _check_a_listener_gets_an_answer(world, alice)
     for name in ("alice", "victor", "organiser"):
         assert world.services[name].stop() == 0, world.services[name].output()[-2_000:]
+
+
+def _requested(world: World, *arguments: str) -> str:
+    """Send a recording by the command, in the name of the verifier. Returns what it prints."""
+    tone = Audio((np.sin(np.arange(16_000) / 9) / 4).astype(np.float32), 16_000)
+    (world.folder / "noisy.wav").write_bytes(encode_wav(tone))
+    settings = {
+        "TIERS_API_KEY": LISTENER,
+        "WALLET": "victor",
+        "SOUNDSRIGHT_RULESET": str(world.folder / "rules.toml"),
+        "SOUNDSRIGHT_PEER_NETWORKS": "loopback",
+    }
+    service = world.start("listener", ["tiers.request", "noisy.wav", "--out", "clean.wav", *arguments], settings)
+    assert service.process.wait(60) == 0, service.output()
+    answer = decode_wav((world.folder / "clean.wav").read_bytes())
+    assert answer.samples.shape == (16_000, 1)
+    (world.folder / "clean.wav").unlink()
+    return service.output()
 
 
 def _check_a_listener_gets_an_answer(world: World, hotkey: str) -> None:
