@@ -10,7 +10,7 @@ MACHINE := $(shell uname -m)
 AVX2 := $(shell grep -qsw avx2 /proc/cpuinfo && echo -mavx2)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-arm demo test fast coverage check crash federation-epochs tiers-years demo-executor-test demo-federation-test fuzz format docs dist clean
+.PHONY: help install install-arm demo test fast coverage check crash federation-epochs tiers-years demo-executor-test demo-federation-test demo-tiers-test fuzz format docs dist clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -73,6 +73,9 @@ demo-executor-test: $(STAMP) ## Test `soundsright executor demo` with a containe
 
 demo-federation-test: $(STAMP) ## Test `soundsright federation demo`: a killed and a lying validator, and equal weights.
 	OMP_NUM_THREADS=1 SOUNDSRIGHT_DEMO=1 $(BIN)/python -m pytest -q tests/cli/federation/test_demo.py
+
+demo-tiers-test: $(STAMP) ## Test `soundsright tiers demo`: six provers, of which only the honest ones climb.
+	OMP_NUM_THREADS=1 SOUNDSRIGHT_DEMO=1 $(BIN)/python -m pytest -q tests/cli/tiers/test_demo.py
 
 fuzz: $(STAMP) ## Check that none of 10 000 changed bundles of a round, verdicts and views is accepted; COUNT=N tries others.
 	OMP_NUM_THREADS=1 SOUNDSRIGHT_FUZZ=$(or $(COUNT),10000) $(BIN)/python -m pytest -q tests/services/records/test_round_fuzz.py tests/services/federation/test_fuzz.py

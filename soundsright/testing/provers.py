@@ -111,7 +111,7 @@ def _crash(audio: Audio) -> Audio:
 
 
 @dataclass(frozen=True)
-class _Proxy:
+class Proxy:
     """Asks another prover, in the name of `key`."""
 
     url: str
@@ -275,7 +275,7 @@ def running_prover(
 def _function(kind: ProverKind, key: Hotkey, behind: RunningProver | None) -> Enhance:
     if kind is ProverKind.PROXY:
         assert behind is not None, "a proxy needs a prover behind it"
-        return _Proxy(behind.url, behind.hotkey, key)
+        return Proxy(behind.url, behind.hotkey, key)
     if kind is ProverKind.CACHED:
         return _Cached()
     functions: dict[ProverKind, Enhance] = {

@@ -200,6 +200,8 @@ def _run(context: VerifierContext, interval: int, entrant: Entrant) -> BankStep:
         first, lookahead_ms = _answers(context, model, clips, clips.clip_ids)
         again, _ = _answers(context, model, clips, clips.clip_ids[: context.rules.repeat_clips][::-1])
     except ModelFault as fault:
+        # A stop ends the running models, which looks like a crash.
+        _check_goes_on(context)
         sentence = f"The committed model did not run here: {fault}"
         return replace(about, code=OWN_RUN_FAILED, sentence=sentence[:500])
     repeat_db = least_repeat_db(
@@ -297,11 +299,16 @@ def _answers(
     answers: dict[str, Answer] = {}
     with context.sandbox.run(model, limits=context.sandbox_limits) as running:
         for batch in batches_of(tuple(clip_ids), clips.durations_s, context.batch_audio_s):
-            if context.cancelled.is_set():
-                raise InfrastructureFault("The verifier stops")
+            _check_goes_on(context)
             for answer in running.enhance([clips.degraded(clip_id) for clip_id in batch]):
                 answers[answer.clip_id] = answer
+        _check_goes_on(context)
         return answers, _lookahead_ms(running)
+
+
+def _check_goes_on(context: VerifierContext) -> None:
+    if context.cancelled.is_set():
+        raise InfrastructureFault("The verifier stops")
 
 
 def _lookahead_ms(running: RunningModel) -> float | None:

@@ -159,6 +159,21 @@ def test_a_model_that_stops_running_here_is_neither_asked_nor_paid(tmp_path: Pat
     assert "tiers.banks" not in world.health.problems()
 
 
+def test_a_model_that_the_stopping_verifier_ends_is_not_to_blame(tmp_path: Path) -> None:
+    world = World(tmp_path, {"alice": Manner.HONEST})
+
+    def ended(_samples: Samples) -> Samples:
+        world.verifier.cancel()
+        raise ModelCrashed("stopped by the harness")
+
+    world.sandbox.models = {"content-alice": ended}
+    world.work(INTERVAL, times=2)
+    world.sandbox.models = {"content-alice": COMMITTED}
+    world.restart()
+    world.work(INTERVAL, times=3)
+    assert [row.hotkey for row in world.verifier.serving_provers()] == ["alice"]
+
+
 def test_a_steady_but_noisy_model_passes_at_its_own_threshold(tmp_path: Path) -> None:
     world = World(tmp_path, {"unsteady": Manner.HONEST})
     world.sandbox.unsteady = {"content-unsteady": 0.002}

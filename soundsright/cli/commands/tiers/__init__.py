@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from soundsright.cli.commands.tiers import (
+    demo,
     explain,
     preflight,
     prove,
@@ -28,9 +29,10 @@ def command() -> None:
     soundsright tiers explain HOTKEY
     soundsright tiers request     # a listener: send a recording
     soundsright tiers redis-password
+    soundsright tiers demo        # anybody: provers that climb and fall, on this machine
     soundsright tiers simulate    # anybody: a year of the ladder in seconds
     """
 
 
-for _module in (prove, verify, status, explain, request, preflight, redis_password, simulate):
+for _module in (prove, verify, status, explain, request, preflight, redis_password, demo, simulate):
     command.add_command(_module.command)
