@@ -72,9 +72,9 @@ def test_honest_provers_climb_and_the_others_do_not(tmp_path: Path, capsys: pyte
     assert re.search(r"better climbs from Bronze to Silver", out)
     assert re.search(r"better falls from \w+ to", out)
     for name in ("input", "proxy"):
-        tier, passes, attempts, failures = place(out, name)
+        tier, passes, _, failures = place(out, name)
         assert (tier, passes) == ("Bronze", 0)
-        assert f"{attempts} different" in failures
+        assert set(re.findall("[a-z_]+", failures)) <= {"different", "gain"}
     assert re.search(r"(honest|threads) \(\w+\) answered in \d+ ms, verified", out)
     assert (tmp_path / "demo" / "after.wav").is_file()
     site = tmp_path / "demo" / "site" / "tiers"
