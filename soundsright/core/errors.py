@@ -212,10 +212,7 @@ class UnpublishableFolder(UsageError):
 
 
 class RequestRefused(SoundsRightError):
-    """A request that is refused. Its sentence contains no secret, because a stranger reads it.
-
-    `retry_after_s` tells the sender when to try again. It goes into the header `Retry-After`.
-    """
+    """A refused request. A stranger reads `sentence`, so no secret is in it; `Retry-After` is `retry_after_s`."""
 
     def __init__(self, code: str, sentence: str, *, status: int = 403, retry_after_s: int | None = None) -> None:
         super().__init__(sentence)

@@ -214,7 +214,7 @@ def _higher(one: str, other: str) -> str:
 
 
 def base_reward(rules: TiersRules, tier: str, kind: AttemptKind, passed: bool) -> float:
-    """What an attempt earns before its time counts: the tier's factor, or the penalty of its kind.
+    """The reward of an attempt before its time counts: the tier's factor, or the penalty of its kind.
 
     >>> base_reward(TiersRules(), "Master", AttemptKind.INFERENCE, False)
     -0.05

@@ -29,7 +29,7 @@ OUTVOTING = 3
 """So many validators outvote one that lies, in the profile `soundsright`."""
 
 LIARS_AMONG = 3
-"""Of this many validators and one more, one may lie; of each further so many, one more."""
+"""One liar among this many validators and one more is outvoted; each further group of this many allows one more."""
 
 Units = NDArray[np.int64]
 Flags = NDArray[np.bool_]

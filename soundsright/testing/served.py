@@ -115,7 +115,7 @@ class _RunningSmallModel:
 
 
 class Manner(StrEnum):
-    """How a prover answers."""
+    """The way in which a prover answers."""
 
     HONEST = "honest"
     OTHER_THREADS = "other_threads"

@@ -122,7 +122,7 @@ def enhance_files(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def streaming_offer() -> dict[str, bool | float]:
-    """What `/status/` says about streams, once the model is loaded: nothing if it has no `Stream`."""
+    """The fields of `/status/` about streams; none before the model is loaded, or if it has no `Stream`."""
     from importlib import import_module
 
     if not load_model.cache_info().currsize:

@@ -79,13 +79,7 @@ def request(
             connection.request(
                 method, path, body=body, headers={"Content-Type": "application/json", **(headers or {})}
             )
-            reply = connection.getresponse()
-            data = reply.read(max_bytes + 1)
-            if len(data) > max_bytes:
-                raise TooLarge
-            etag = _etag(reply.getheader("ETag", ""))
-            signature = reply.getheader(ANSWER_HEADER, "") or str(getattr(reply, "trailing_signature", ""))
-            return Reply(reply.status, data, signature, etag, _kept_headers(reply))
+            return _reply_of(connection.getresponse(), max_bytes)
     except TooLarge as error:
         raise PeerUnavailable(f"{url}{path} sent more than {max_bytes} bytes", code="too_large") from error
     except _Forbidden as error:
@@ -98,6 +92,15 @@ def request(
         late = time.monotonic() >= deadline_s
         code, reason = ("timeout", f"no answer within {timeout_s:g} s") if late else _reason(error)
         raise PeerUnavailable(f"{url}{path} does not answer ({reason})", code=code) from error
+
+
+def _reply_of(response: http.client.HTTPResponse, max_bytes: int) -> Reply:
+    data = response.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise TooLarge
+    etag = _etag(response.getheader("ETag", ""))
+    signature = response.getheader(ANSWER_HEADER, "") or str(getattr(response, "trailing_signature", ""))
+    return Reply(response.status, data, signature, etag, _kept_headers(response))
 
 
 def allowed_connection(host: str, port: int, networks: PeerNetworks, *, timeout_s: float) -> socket.socket:

@@ -27,7 +27,7 @@ from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
     from soundsright.adapters.speech import SynthesisedSpeech
-    from soundsright.data import AnySetTask, SetJob, SetRecipe
+    from soundsright.data import AnySetTask, SetJob, SetRecipe, SetReport
 
 
 _WORDS = frozenset((*SYNTHESISERS, "shipped", "simulated", "recordings"))
@@ -77,6 +77,11 @@ def command(
             report = generate_set(job, workers=requested.workers, resume=requested.resume, progress=progress)
     click.echo(f"{report.items} items in {report.out}, {report.made_now} made now; digest {report.digest[:16]}")
     click.echo(sharing_line(report.sharing))
+    _echo_warnings(report, material, recipe)
+
+
+def _echo_warnings(report: SetReport, material: SourceOptions, recipe: SetRecipe) -> None:
+    """Say what limits the use of the set: a single noise, short clips, files that were left out."""
     noises = report.sharing.get("noises")
     if material.split is not None and noises is not None and noises.distinct == 1 < noises.clips:
         click.echo(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soundsright.cli.shared.beside import settings_beside
 from soundsright.cli.shared.federation_parts import FEDERATION, AgreedRules, agreed_rules
-from soundsright.config import FederationSettings, read_settings
+from soundsright.config import FederationSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from soundsright.adapters.state import SqlState
     from soundsright.config import ValidatorSettings
     from soundsright.core.ports import LiveChain, Pool
@@ -72,8 +74,5 @@ def federation_beside(
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     if FEDERATION not in organiser.emission.paying:
         return FederationBeside(FederationSettings(), None, dry_run)
-    if env_file is None and Path(".env").is_file():
-        env_file = Path(".env")
-    own = read_settings(FederationSettings, flags=flags, env_file=env_file)
-    own = own.model_copy(update={"state_folder": settings.state_folder})
+    own = settings_beside(FederationSettings, settings, flags, env_file)
     return FederationBeside(own, agreed_rules(own), dry_run)

@@ -25,7 +25,7 @@ _REQUESTS_PER_MINUTE = 1_200
 
 
 def model_runner(settings: TiersSettings) -> Runner:
-    """What runs the model: a sandbox, or the program of PROVER_MODEL_ENDPOINT.
+    """The runner of the model: a sandbox, or the program of PROVER_MODEL_ENDPOINT.
 
     Raises:
         UsageError: no sandbox can be used here, or the address has another form.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def miner_reveals(
     settings: ValidatorSettings, organiser: CompetitionRules, payment: PaymentContext, state: SqlState
 ) -> MinerReveals:
-    """What collects the reveals, as the organiser's file has it. `state` is that of the validator's own rounds."""
+    """The collector of the reveals, under the organiser's rules. `state` is that of the validator's own rounds."""
     from soundsright.adapters.chains import DrandTimelock
     from soundsright.adapters.peers import SignedPeers, valid_signature
     from soundsright.cli.shared.opening import schedule_of

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundsright.cli.shared.beside import settings_beside
 from soundsright.cli.shared.tiers_gateway import served_gateway
 from soundsright.cli.shared.tiers_service import TIERS, agreed_tiers, opened_verifier
-from soundsright.config import TiersSettings, read_settings
+from soundsright.config import TiersSettings
 from soundsright.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from soundsright.adapters.peers import Hotkey
     from soundsright.adapters.state import SqlState
     from soundsright.config import ValidatorSettings
@@ -65,10 +67,7 @@ def tiers_beside(
     organiser = organiser_of(settings.soundsright_ruleset, begun=True)
     if TIERS not in organiser.emission.paying:
         return TiersBeside(TiersSettings(), None)
-    if env_file is None and Path(".env").is_file():
-        env_file = Path(".env")
-    own = read_settings(TiersSettings, flags=flags, env_file=env_file)
-    own = own.model_copy(update={"state_folder": settings.state_folder})
+    own = settings_beside(TiersSettings, settings, flags, env_file)
     agreed_tiers(own, organiser)
     if own.neuron_disable_set_weights:
         raise UsageError(

@@ -46,7 +46,7 @@ class GivenAnswer:
 
     @property
     def sentence(self) -> str:
-        """Who answered, how fast, and whether a verifier checks it."""
+        """The sentence that names the prover, its latency, and whether a verifier checks it."""
         checked = {
             True: "verified: its last answer to the verifier passed",
             False: "not verified: its last answer to the verifier did not pass, or none was checked yet",

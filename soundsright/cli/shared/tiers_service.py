@@ -87,7 +87,7 @@ def opened_verifier(
 
 
 def present_material(settings: TiersSettings, organiser: CompetitionRules) -> Material:
-    """What private clips are made of now.
+    """The material of private clips now.
 
     Raises:
         UsageError: the settings of the recordings or the speech cannot be used.
@@ -132,17 +132,11 @@ def verifier_context(
         return _as_of(material, schedule, payment.clock.now())
 
     opened(material_now())
-    entries = VerifiedEntries(
-        payment.chain,
-        state,
-        miner_reveals(settings, organiser, payment, state),
-        organiser.competitions,
-        organiser.entry_rules,
-    )
+    reveals = miner_reveals(settings, organiser, payment, state)
     return VerifierContext(
         rules,
         payment.account.address,
-        entries,
+        VerifiedEntries(payment.chain, state, reveals, organiser.competitions, organiser.entry_rules),
         HttpProvers(payment.account, PeerNetworks.of(settings.soundsright_peer_networks)),
         # Rounds remove what they no longer need from their own cache, and would remove the models of provers.
         opened_hub(settings.model_copy(update={"state_folder": folder})),

@@ -31,7 +31,7 @@ class Question:
 
 @dataclass(frozen=True)
 class AnswerSignature:
-    """What shows a third party that a prover gave an answer: see `soundsright.core.signed_http.answer_text`.
+    """The proof for a third party that a prover gave an answer: see `soundsright.core.signed_http.answer_text`.
 
     `nonce` and `sender` are those of the request, `body_sha256` is that of the answer's body. `signature` is hex
     with `0x` before it, or empty. `is_valid` says whether the prover's hotkey signed this.

@@ -62,7 +62,7 @@ class SetChecks:
     def checked(
         self, results: Mapping[tuple[int, str], ReadVerdict], own: str | None
     ) -> dict[tuple[int, str], ReadVerdict]:
-        """What was read, where a verdict on other sets is refused, and one that waits for a drawing is unknown.
+        """The same results, but a verdict on other sets is refused, and one that waits for a drawing is unknown.
 
         The verdicts of `own` are not compared: this machine has drawn their sets.
 

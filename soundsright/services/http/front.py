@@ -14,7 +14,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from soundsright.services.http.limits import Limits, Stage
 from soundsright.services.http.trailers import with_trailers
@@ -65,15 +65,12 @@ class Front:
     def in_turn(self, app: ASGIApp) -> ASGIApp:
         """The app, which works on few requests of one client at the same time."""
         from starlette.requests import ClientDisconnect
-        from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
         from soundsright.services.http.connection import Connection
 
-        inner: Any = app
-        if not self.limits.per_client:
-            # A proxy on this machine limits the connections, and tells the address of its client for other limits.
-            # Anything else that connects from here, such as a tunnel, lets its clients write the header.
-            inner = ProxyHeadersMiddleware(inner, trusted_hosts="127.0.0.1,::1")
+        # A proxy on this machine limits the connections, and tells the address of its client for other limits.
+        # Anything else that connects from here, such as a tunnel, lets its clients write the header.
+        inner = app if self.limits.per_client else _behind_proxy(app)
 
         async def outer(scope: Scope, receive: Receive, send: Send) -> None:
             connection = self._by_peer.get(scope["client"])
@@ -202,6 +199,14 @@ class Front:
             )
             held[largest.client_network] -= largest.held_bytes
             self._drop(largest)
+
+
+def _behind_proxy(app: ASGIApp) -> ASGIApp:
+    """The app, which takes a client's address from `X-Forwarded-For` if this machine sent the request."""
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+    wrapped: Any = ProxyHeadersMiddleware(cast("Any", app), trusted_hosts="127.0.0.1,::1")
+    return cast("ASGIApp", wrapped)
 
 
 async def _close_unanswered(scope: Scope, send: Send) -> None:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 _FRESH_S = 60.0
 _LOOK_AGAIN_S = 12.0
-"""How long a hotkey that just got its permit waits at most, while the chain answers."""
+"""The longest wait of a hotkey that just got its permit, while the chain answers."""
 
 
 class SharedReading(Generic[T]):

@@ -35,7 +35,7 @@ class StreamCheck:
 
     @property
     def problem(self) -> str:
-        """What is wrong, as a sentence; empty if nothing is."""
+        """A sentence that says what is wrong; empty if nothing is."""
         if self.agreement_db < LEAST_AGREEMENT_DB:
             return (
                 f"The stream differs from the enhanced clip: they agree to {self.agreement_db:.1f} dB, less than "

@@ -76,7 +76,7 @@ class DistantFrames(Protocol):
 
 @dataclass(frozen=True)
 class StreamTerms:
-    """What the client is told at the start. `facts` are further fields, such as the prover's hotkey."""
+    """The first message to the client. `facts` are further fields, such as the prover's hotkey."""
 
     sample_rate_hz: int
     lookahead_ms: float

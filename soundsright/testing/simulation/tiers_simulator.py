@@ -297,7 +297,7 @@ def _is_inference(rules: TiersRules, seed: bytes) -> Flags:
 
 
 def _deltas(kind: AttemptKind, passed: Flags) -> Counter[str]:
-    """What attempts of a kind add to a prover's counters."""
+    """The counts that attempts of a kind add to a prover's counters."""
     attempts, successes = len(passed), int(np.count_nonzero(passed))
     return Counter(
         {

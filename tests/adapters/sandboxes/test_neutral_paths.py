@@ -39,7 +39,7 @@ def works(sandbox: BubblewrapSandbox) -> BubblewrapSandbox:
 
 
 def printed(sandbox: BubblewrapSandbox, model: FetchedModel) -> str:
-    """What a model writes that ends at once."""
+    """The output of a model that ends at once."""
     with pytest.raises(ModelCrashed) as caught, sandbox.run(model, limits=LIMITS):
         pass
     return caught.value.log

@@ -128,10 +128,9 @@ def test_a_service_that_is_no_gateway_ends_with_1(noisy: Path, capsys: pytest.Ca
 def test_provers_on_the_chain_come_in_the_order_of_the_ladder(tmp_path: Path) -> None:
     chain = LocalChain(tmp_path / "chain.db")
     with running_prover(ProverKind.HONEST) as honest, running_prover(ProverKind.INPUT) as other:
-        for uid, each in enumerate((honest, other)):
+        for each in (honest, other):
             chain.register(each.hotkey)
             chain.publish_endpoint(each.hotkey, each.url.removeprefix("http://"))
-            assert uid >= 0
         chain.register(VERIFIER.address)
         ladder = Ladder(
             3,

@@ -1,4 +1,4 @@
-"""Whose `X-Forwarded-For` counts, and which versions of the web server the front works with."""
+"""The front reads `X-Forwarded-For` only behind a declared proxy, and refuses a web server that it cannot read."""
 
 from __future__ import annotations
 
