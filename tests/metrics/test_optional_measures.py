@@ -124,8 +124,8 @@ def test_a_clip_without_a_value_scores_the_floor_and_says_why() -> None:
     short = Audio(np.sin(np.arange(100)).astype(np.float32), 16_000)
     measured = measured_clip(short, short, names=["MCD", "SRMR"])
     assert {name: (each.score, each.no_value) for name, each in measured.items()} == {
-        "MCD": (50.0, NoValue.TOO_SHORT),
-        "SRMR": (0.0, NoValue.TOO_SHORT),
+        "MCD": (50.0, NoValue.CLEAN_TOO_SHORT),
+        "SRMR": (0.0, NoValue.CLEAN_TOO_SHORT),
     }
 
 

@@ -265,6 +265,8 @@ def recipe_words(c: RunCompetition) -> str:
     clips, _, basis = interval_facts(c).partition(", ")
     if not conditions.startswith(f"{clips},"):
         basis = f"{clips}, {basis}"
+    elif basis.startswith("each "):
+        basis = basis.replace("each ", "each clip ", 1)
     return f"{conditions}; intervals: {basis}; seed {c.doc.seed}, set {c.doc.set_digest[:16]}"
 
 

@@ -101,7 +101,7 @@ def set_seed(seed: bytes, competition_id: str, hotkey: str) -> int:
     """The seed of a prover's set: the first 8 bytes of SHA-256 of the bank's seed, the competition and the hotkey.
 
     >>> set_seed(bytes(32), "DENOISING_16000HZ", "hk")
-    0
+    12193075498212001153
     """
     return _number(seed, f"soundsright.bank/1:{competition_id}:{hotkey}")
 

@@ -165,5 +165,5 @@ def test_a_run_of_an_old_version_has_no_groups(tmp_path: Path) -> None:
     results = results_of(small_outcome())
     run = run_of(tmp_path, results, lines)
     assert run.competitions[0].groups is None
-    assert "3 clips, each counted as independent" in report_markdown(run)
-    assert "3 clips, effective " in report_markdown(run_of(tmp_path, results, list(scores_of(small_outcome()))))
+    assert "intervals: each clip counted as independent" in report_markdown(run)
+    assert "intervals: effective " in report_markdown(run_of(tmp_path, results, list(scores_of(small_outcome()))))
