@@ -203,9 +203,8 @@ class BubblewrapSandbox(LocalSandbox):
                 return file.fileno()
 
             assert self._view is not None, "a trial comes before every model"
-            before, (shown_model, *shown) = unnamed_mounts(
-                private, [model, *(source for source, _ in self._view.binds)]
-            )
+            sources = [source for source, _ in self._view.binds]
+            before, (shown_model, *shown) = unnamed_mounts(private, [model, *sources])
             places = (place for _, place in self._view.binds)
             view = self._view._replace(binds=tuple(zip(shown, places, strict=True)))
             program_filter = bpf_program(also_denied=frozenset() if group else UNCOUNTED_MEMORY_CALLS)
@@ -221,14 +220,8 @@ class BubblewrapSandbox(LocalSandbox):
                 file_of=file_of,
             )
             options_fd = file_of(b"\0".join(word.encode() for word in options))
-            spec = _program_spec(
-                (*before, "bwrap", "--args", str(options_fd), "--", *inner_command),
-                limits,
-                cpus,
-                group,
-                private,
-                pass_fds=descriptors,
-            )
+            argv = *before, "bwrap", "--args", str(options_fd), "--", *inner_command
+            spec = _program_spec(argv, limits, cpus, group, private, pass_fds=descriptors)
             program = stack.enter_context(supervised_program(spec, log_bytes=limits.log_bytes))
             inherited.close()
             yield _Bubble(program, status_read_fd)

@@ -196,14 +196,10 @@ def _sampler_context(
     choice, limits = sandbox_choice(settings), SandboxLimits()
     known = KnownVerdicts(weights_context(settings, agreed, payment, draws=True))
     cancelled, workers = threading.Event(), settings.soundsright_workers or len(usable_cpus())
+    problem = partial(payment.health.problem, "federation.sets")
+    others = folder / "sets-of-others"
     drawing = SetDrawing(
-        known,
-        pool,
-        payment.clock,
-        folder / "sets-of-others",
-        jobs=workers,
-        is_cancelled=cancelled.is_set,
-        problem=partial(payment.health.problem, "federation.sets"),
+        known, pool, payment.clock, others, jobs=workers, is_cancelled=cancelled.is_set, problem=problem
     )
     return SamplerContext(
         agreed.rules,
