@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -117,6 +117,11 @@ def least_repeat_db(agreements_db: Sequence[float]) -> float:
     return min(agreements_db, default=MAX_AGREEMENT_DB)
 
 
+def repeat_agreement_db(clips: Iterable[tuple[Pcm, Pcm, Pcm]]) -> float:
+    """A model's agreement with itself on clips that were run twice: each the clean speech and both answers."""
+    return least_repeat_db([error_agreement_db(*clip) for clip in clips])
+
+
 def is_repeatable(rules: TiersRules, repeat_db: float) -> bool:
     """Whether a model agrees with itself well enough to be verified.
 
@@ -126,11 +131,16 @@ def is_repeatable(rules: TiersRules, repeat_db: float) -> bool:
     return repeat_db >= rules.min_repeat_db
 
 
+def not_repeatable_sentence(rules: TiersRules, repeat_db: float) -> str:
+    """Why a model that does not repeat itself is not asked."""
+    return f"Two runs of the model agree by {repeat_db:.1f} dB, less than {rules.min_repeat_db:g} dB"
+
+
 def similarity_threshold_db(rules: TiersRules, tier: str, repeat_db: float = MAX_AGREEMENT_DB) -> float:
     """The agreement of errors that a similar answer needs: the tier's, but no more than the model itself allows.
 
     >>> similarity_threshold_db(TiersRules(), "Gold"), similarity_threshold_db(TiersRules(), "Gold", 16.0)
-    (18.0, 13.0)
+    (33.0, 13.0)
     """
     return min(rules.tier(tier).agreement_db, repeat_db - rules.repeat_margin_db)
 

@@ -79,7 +79,7 @@ def test_a_failure_leaves_evidence_and_the_audio_of_both_sides(tmp_path: Path) -
     one = failures[0]
     assert (one["hotkey"], one["result"], one["status"]) == ("better", "different", 200)
     assert one["expected_sha256"] != one["answer_sha256"]
-    assert one["agreement_db"] < one["threshold_db"] == 15.0
+    assert one["agreement_db"] < one["threshold_db"] == 30.0
     assert one["signed"]["signature"].startswith("0x")
     kept = sorted(path.name for path in (tmp_path / "tiers" / "private-round" / "failures" / "better").iterdir())
     assert len(kept) == 3 * 5
