@@ -68,8 +68,8 @@ class Row:
     @classmethod
     def of(cls, name: str, by_pair: Mapping[tuple[str, str], float]) -> Row:
         """The row of agreements by model and clip."""
-        lowest = " on ".join(min(by_pair, key=lambda pair: by_pair[pair]))
-        return cls(name, tuple(by_pair.values()), lowest, len({model for model, _ in by_pair}))
+        (model, clip), _ = min(by_pair.items(), key=lambda item: item[1])
+        return cls(name, tuple(by_pair.values()), f"{model} on {clip}", len({model for model, _ in by_pair}))
 
     def __str__(self) -> str:
         low, high = min(self.agreements_db), max(self.agreements_db)
@@ -224,8 +224,8 @@ def best_mixtures(material: Material, least_db: float, rate: float) -> list[Mixt
     """For each model and each better one, in each competition: the mixture that passes on `rate` of the clips."""
     found = []
     for one, other in itertools.permutations(material.models, 2):
-        for competition in PUBLISHED:
-            clips = [clip for clip in material.clips if clip.rpartition("-")[0] == competition.id]
+        for competition in dict.fromkeys(clip.rpartition("-")[0] for clip in material.clips):
+            clips = [clip for clip in material.clips if clip.rpartition("-")[0] == competition]
             own, better = (_errors(material, name, clips) for name in (one, other))
             if np.mean(_levels_db(better)) < np.mean(_levels_db(own)):
                 found.append(_largest(own, better, least_db, rate))

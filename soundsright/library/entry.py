@@ -30,7 +30,7 @@ def verify(
     *,
     competition: str | None = None,
     ruleset: str = "soundsright-v5",
-    clips: int = 3,
+    clips: int = 4,
     corpus: str | os.PathLike[str] | None = None,
     sandbox: str | SandboxChoice = "auto",
     on_step: Callable[[Step], None] = lambda step: None,
@@ -146,5 +146,6 @@ def verified_entry(
         limits=SandboxLimits(),
         metrics=tuple(dict.fromkeys((*METRICS, *competition.metric_weights))),
         rules=organiser.entry_rules,
+        tiers=organiser.tiers,
         on_step=on_step,
     )

@@ -80,7 +80,7 @@ class _HubChoice:
     ),
     option("--hf-token", envvar="HF_TOKEN", help="Token for a private repository on that hub."),
 )
-@option("--clips", default=3, type=click.IntRange(1, 100), help="Number of sample clips.")
+@option("--clips", default=4, type=click.IntRange(1, 100), help="Number of sample clips.")
 @corpus_option
 @ruleset_option
 @sandbox_options

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from soundsright.core.audio import Clip
+from soundsright.core.audio import Clip, pcm16
 from soundsright.core.content import files_below
 from soundsright.core.dockerfile import Instruction, command_of, protocol_of
 from soundsright.core.entry_rules import NO_RULES, EntryRules, remedy_of
@@ -20,7 +20,9 @@ from soundsright.core.errors import EntryRefused, ModelCrashed, ModelFault, Mode
 from soundsright.core.ports import Answer, DegradedClip, RunningModel, Sandbox, SandboxLimits
 from soundsright.core.results import Failure, Timing
 from soundsright.core.submission import FetchedModel
+from soundsright.core.tiers_rules import TiersRules
 from soundsright.metrics import floors, metric, score_clip
+from soundsright.ranking import MAX_AGREEMENT_DB, is_repeatable, not_repeatable_sentence, repeat_agreement_db
 from soundsright.services.local import streaming
 from soundsright.services.local.answer_hints import answer_hints
 from soundsright.services.local.model_errors import missing_server_package, model_error
@@ -42,6 +44,10 @@ _REMEDIES = {
     "crashed": "Read the log above. Then start your model by hand, with the command in the Dockerfile.",
     "protocol": "Compare your model's reply with docs/reference/protocol.md, which gives the exact JSON.",
 }
+_FIX_SEEDS = (
+    "It can be ranked but not served: no verifier would ask it. Fix every seed, and carry nothing over from one "
+    "clip to the next."
+)
 _RAISED = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception))\b", re.MULTILINE)
 _MISSING_MODULE = (
     "Add the package to requirements.txt. If the sandbox builds no image, also install the package for the "
@@ -109,9 +115,10 @@ def verify(
     limits: SandboxLimits,
     metrics: Sequence[str] = METRICS,
     rules: EntryRules = NO_RULES,
+    tiers: TiersRules | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
 ) -> Verification:
-    """Take the model through every step of an evaluation, under an organiser's rules of entry.
+    """Take the model through every step of an evaluation, under an organiser's rules of entry and of served models.
 
     `on_step` is called after each step.
 
@@ -128,6 +135,7 @@ def verify(
         check.run()
         if check.stream_problem:
             return check.failed(check.stream_problem, streaming.REMEDY)
+        check.repeat(tiers or TiersRules())
     except EntryRefused as e:
         sentence = "The folder has no Dockerfile" if e.code == "no_dockerfile" else e.sentence
         return check.failed(sentence, remedy_of(e.code))
@@ -175,6 +183,7 @@ class _Verifying:
         self._answers: tuple[Answer, ...] = ()
         self._timing = Timing()
         self._log = ""
+        self._repeat_hints: tuple[str, ...] = ()
         self.stream_problem = ""
 
     def files(self, rules: EntryRules) -> None:
@@ -233,6 +242,29 @@ class _Verifying:
             self.stream_problem = check.problem
             if not check.problem:
                 self._end_step(check.message)
+
+    def repeat(self, tiers: TiersRules) -> None:
+        """Run the first clips again, after a new start and in the other order, as a verifier of served models does.
+
+        A model that does not repeat itself can be ranked, but nobody could tell its answers from another model's.
+        """
+        self._current = "again after a new start"
+        if self._failures():
+            return
+        again = self._clips[: tiers.repeat_clips][::-1]
+        with self._sandbox.run(self._model, limits=self._limits) as running:
+            answers = running.enhance([DegradedClip(clip.id, clip.degraded) for clip in again])
+        first = {answer.clip_id: answer.audio for answer in self._answers}
+        repeat_db = repeat_agreement_db(
+            (pcm16(clip.clean.samples), pcm16(one.samples), pcm16(other.audio.samples))
+            for clip, other in zip(again, answers, strict=True)
+            if (one := first[clip.id]) is not None and other.audio is not None
+        )
+        message = "same output" if repeat_db == MAX_AGREEMENT_DB else f"both runs agree by {repeat_db:.1f} dB"
+        if not is_repeatable(tiers, repeat_db):
+            message += ": not_repeatable"
+            self._repeat_hints = (f"not_repeatable: {not_repeatable_sentence(tiers, repeat_db)}. {_FIX_SEEDS}",)
+        self._end_step(message)
 
     def _enhance_message(self) -> str:
         failures = self._failures()
@@ -305,7 +337,7 @@ class _Verifying:
         if failures:
             message += ", with each failed clip at the floor"
         self._end_step(message, passed=not reason)
-        hints = answer_hints(self._clips, self._answers)
+        hints = (*answer_hints(self._clips, self._answers), *self._repeat_hints)
         return Verification(tuple(self._steps), comparisons, self._timing, reason, remedy, self._log, hints)
 
     def _compared(self) -> tuple[Comparison, ...]:

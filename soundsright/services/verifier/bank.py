@@ -21,7 +21,7 @@ from soundsright.core.ports import Answer, Neuron, Records, RunningModel, StateS
 from soundsright.core.submission import FetchedModel, Submission
 from soundsright.core.tiers import BANKS_STREAM
 from soundsright.core.wav import encode_wav
-from soundsright.ranking import OwnAnswer, error_agreement_db, is_repeatable, least_repeat_db, pcm_sha256
+from soundsright.ranking import OwnAnswer, is_repeatable, not_repeatable_sentence, pcm_sha256, repeat_agreement_db
 from soundsright.services.rounds import (
     ClipSet,
     SetRequest,
@@ -204,11 +204,9 @@ def _run(context: VerifierContext, interval: int, entrant: Entrant) -> BankStep:
         _check_goes_on(context)
         sentence = f"The committed model did not run here: {fault}"
         return replace(about, code=OWN_RUN_FAILED, sentence=sentence[:500])
-    repeat_db = least_repeat_db(
-        [
-            error_agreement_db(pcm16(clips.clean(clip_id).samples), pcm16(one.samples), pcm16(other.samples))
-            for clip_id, (one, other) in _both(first, again).items()
-        ]
+    repeat_db = repeat_agreement_db(
+        (pcm16(clips.clean(clip_id).samples), pcm16(one.samples), pcm16(other.samples))
+        for clip_id, (one, other) in _both(first, again).items()
     )
     return _kept(context, clips, replace(about, lookahead_ms=lookahead_ms), (first, again), repeat_db)
 
@@ -235,10 +233,7 @@ def _kept(
         code, sentence = OWN_RUN_FAILED, "The committed model answered no clip here"
     elif not is_repeatable(context.rules, repeat_db):
         code = NOT_REPEATABLE
-        sentence = (
-            f"Two runs of the committed model agree by {repeat_db:.1f} dB, less than "
-            f"{context.rules.min_repeat_db:g} dB. `soundsright verify` shows it"
-        )
+        sentence = f"{not_repeatable_sentence(context.rules, repeat_db)}. `soundsright verify` shows it"
     return replace(
         about,
         answers=answers,

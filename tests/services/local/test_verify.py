@@ -70,9 +70,46 @@ def test_a_model_that_returns_its_input_passes_and_equals_it(
     assert result.passed
     assert [c.better for c in result.comparisons] == [None, None]
     assert tuple(steps) == result.steps
-    names = ["files", "Dockerfile", "prepare", "start", "enhance", "again after a reset", "scores"]
+    names = [
+        "files",
+        "Dockerfile",
+        "prepare",
+        "start",
+        "enhance",
+        "again after a reset",
+        "again after a new start",
+        "scores",
+    ]
     assert [s.name for s in steps] == names
     assert result.timing.real_time_factor is not None
+
+
+RANDOM = """
+import random, struct
+class M(Model):
+    def enhanced(self):
+        return {{n: self.changed(d) for n, d in self.files.items()}}
+    def changed(self, d):
+        samples = struct.unpack(f"<{{len(d) // 2 - 22}}h", d[44:])
+        return wav(struct.pack(f"<{{len(samples)}}h", *(s + random.randint(-{size}, {size}) for s in samples)))
+serve(M())
+"""
+
+
+@pytest.mark.parametrize(("size", "repeatable"), [(2_000, False), (20, True)])
+def test_a_model_that_does_not_repeat_itself_passes_but_is_told_that_nobody_would_serve_it(
+    make_model: MakeModel, drawn: tuple[Clip, ...], size: int, repeatable: bool
+) -> None:
+    result = verified(RANDOM.format(size=size), make_model, drawn)
+    assert result.passed
+    step = next(s for s in result.steps if s.name == "again after a new start")
+    hints = [hint for hint in result.hints if hint.startswith("not_repeatable")]
+    assert step.passed
+    assert "both runs agree by" in step.message
+    assert (step.message.endswith("not_repeatable"), len(hints)) == ((False, 0) if repeatable else (True, 1))
+    if hints:
+        assert "less than 12 dB" in hints[0]
+        assert "Fix every seed" in hints[0]
 
 
 @pytest.mark.parametrize(
