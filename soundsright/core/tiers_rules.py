@@ -135,7 +135,7 @@ class TiersRules:
     reserved: int = 1
     max_gain_db: float = 0.5
     repeat_clips: int = 4
-    min_repeat_db: float = 12.0
+    min_repeat_db: float = 33.0
     repeat_margin_db: float = 3.0
     table: tuple[Tier, ...] = _TABLE
 
@@ -203,12 +203,14 @@ _OF_PROFILE: Mapping[Profile, Mapping[str, Any]] = {
     Profile.DOC: {
         "min_attempts": 0,
         "reserved": 0,
+        "min_repeat_db": 12.0,
         "table": {name: {"agreement_db": _AGREEMENTS_OF_DOC[name]} for name in TIER_NAMES},
     },
     Profile.CODE: {
         "sample_size": 48,
         "min_attempts": 0,
         "reserved": 0,
+        "min_repeat_db": 12.0,
         "table": {
             name: {
                 "factor": _FACTORS_OF_CODE.get(name, 0.444),

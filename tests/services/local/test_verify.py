@@ -108,7 +108,7 @@ def test_a_model_that_does_not_repeat_itself_passes_but_is_told_that_nobody_woul
     assert "both runs agree by" in step.message
     assert (step.message.endswith("not_repeatable"), len(hints)) == ((False, 0) if repeatable else (True, 1))
     if hints:
-        assert "less than 12 dB" in hints[0]
+        assert "less than 33 dB" in hints[0]
         assert "Fix every seed" in hints[0]
 
 

@@ -130,7 +130,7 @@ def test_the_model_runs_once_for_a_bank_however_often_the_prover_is_asked(tmp_pa
     assert world.sandbox.runs == {"content-honest": 20 + 4}
 
 
-@pytest.mark.parametrize(("level", "asked"), [(0.002, True), (0.05, False)])
+@pytest.mark.parametrize(("level", "asked"), [(0.0001, True), (0.05, False)])
 def test_a_model_that_does_not_repeat_itself_is_not_asked(tmp_path: Path, level: float, asked: bool) -> None:
     world = World(tmp_path, {"unsteady": Manner.HONEST, "honest": Manner.HONEST})
     world.sandbox.unsteady = {"content-unsteady": level}
@@ -175,7 +175,7 @@ def test_a_model_that_the_stopping_verifier_ends_is_not_to_blame(tmp_path: Path)
 
 
 def test_a_steady_but_noisy_model_passes_at_its_own_threshold(tmp_path: Path) -> None:
-    world = World(tmp_path, {"unsteady": Manner.HONEST})
+    world = World(tmp_path, {"unsteady": Manner.HONEST}, rules=replace(RULES, min_repeat_db=12.0))
     world.sandbox.unsteady = {"content-unsteady": 0.002}
     rng = np.random.default_rng(1)
 
