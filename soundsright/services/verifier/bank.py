@@ -3,8 +3,8 @@
 Times are in seconds, agreements in dB. The seed of an interval is 32 random bytes. Its SHA-256 is recorded an
 interval earlier, so nobody can choose clips later; the seed is published when the interval is over. The clips are
 drawn by the code of rounds. The committed model runs on them once. The first `repeat_clips` run again after a new
-start and in the other order, because a prover meets them so too. Whatever fails here is no fault of the prover: it
-gets no questions.
+start and in the other order, because a prover meets them so too. A prover whose model cannot be fetched or run gets
+no questions.
 """
 
 from __future__ import annotations
@@ -155,6 +155,7 @@ def made_bank(context: VerifierContext, interval: int, entrant: Entrant) -> Bank
     """Draw a prover's clips, run its model on them, and record the result. A recorded bank is not made again.
 
     Raises:
+        EntryRefused: the hub answers, and has not the committed content. Nothing is recorded; call it again.
         InfrastructureFault: something around the model failed. Nothing is recorded; call it again.
     """
     key = bank_of(entrant.submission.entry_id)
@@ -268,22 +269,14 @@ def fetched_model(context: VerifierContext, entry: StandingEntry) -> FetchedMode
     """The committed model, with the content that the last round fetched.
 
     Raises:
+        EntryRefused: the hub answers, and has not the committed content. Its prover is to blame for that.
         InfrastructureFault: this machine cannot get it. No prover is to blame for that.
     """
     model = context.hub.cached(entry.submission, entry.content_hash)
     if model is None:
-        try:
-            model = context.hub.fetch(entry.submission, limits=context.fetch_limits)
-        except EntryRefused as refused:
-            raise InfrastructureFault(
-                f"{entry.submission.source} is not on the hub any more ({refused.sentence})",
-                "Its prover gets no questions until it is there again.",
-            ) from refused
+        model = context.hub.fetch(entry.submission, limits=context.fetch_limits)
     if model.content_hash != entry.content_hash:
-        raise InfrastructureFault(
-            f"{entry.submission.source} has changed since the last round",
-            "Its prover gets no questions until the next round.",
-        )
+        raise EntryRefused("content_mismatch", f"{entry.submission.source} has changed since it was committed")
     return model
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from soundsright.core.errors import InfrastructureFault, SoundsRightError
+from soundsright.core.errors import EntryRefused, InfrastructureFault, SoundsRightError
 from soundsright.services.validator import Attempt, Backoff
 from soundsright.services.verifier.bank import Bank, Entrant, made_bank, recorded_bank
 from soundsright.services.verifier.context import VerifierContext
+from soundsright.services.verifier.moves import recorded_banks
 from soundsright.services.verifier.verifier_steps import BankStep
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 300.0
@@ -20,13 +21,23 @@ _log = logging.getLogger(__name__)
 
 
 class BankMaking:
-    """The banks of one interval. `made` has what is recorded of each, by hotkey. Use one thread."""
+    """The banks of one interval. `made` has what is recorded of each, by hotkey. Use one thread.
+
+    `to_blame` are the provers that cannot be asked now by their own doing: the hub has not what they committed, the
+    model does not run or repeat itself, or they committed to another one.
+
+    Raises:
+        UsageError: a record is damaged.
+        StateUnavailable: the state does not answer.
+    """
 
     def __init__(self, context: VerifierContext, interval: int) -> None:
         self.interval = interval
-        self.made: dict[str, BankStep] = {}
+        self.made = recorded_banks(context.state, interval)
+        self.to_blame: frozenset[str] = frozenset()
         self.problems: dict[str, str] = {}
         self._context = context
+        self._refused: set[str] = set()
         self._pauses: dict[str, Backoff] = {}
         self._running: tuple[Entrant, Attempt[BankStep]] | None = None
 
@@ -44,6 +55,13 @@ class BankMaking:
         present = {entrant.hotkey for entrant in entrants}
         for hotkey in [hotkey for hotkey in banks if hotkey not in present]:
             del banks[hotkey]
+        self.to_blame = frozenset(each.hotkey for each in entrants if self._is_to_blame(each))
+
+    def _is_to_blame(self, entrant: Entrant) -> bool:
+        made = self.made.get(entrant.hotkey)
+        if made is None:
+            return entrant.hotkey in self._refused
+        return bool(made.code) or made.content_hash != entrant.entry.content_hash
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the bank that is being made, for a time at most. Returns whether none is."""
@@ -66,6 +84,9 @@ class BankMaking:
         try:
             self.made[entrant.hotkey] = attempt.result()
             self.problems.pop(entrant.hotkey, None)
+        except EntryRefused as refused:
+            self._refused.add(entrant.hotkey)
+            self._failed(entrant.hotkey, str(refused))
         except SoundsRightError as error:
             self._failed(entrant.hotkey, str(error))
         except Exception as error:  # noqa: BLE001 - one bank must not stop the others

@@ -2,9 +2,12 @@
 
 Blocks are counted. A record of the stream `tiers.intervals` has the standings after an interval under its number:
 
-    {"interval": 7, "end_block": 2880, "standings": [...], "moves": {HOTKEY: [before, after, reason, 40, 39]}}
+    {"interval": 7, "end_block": 2880, "standings": [...], "moves": {HOTKEY: [before, after, reason, 40, 39]},
+     "contents": {HOTKEY: CONTENT_HASH}, "to_blame": [HOTKEY, ...]}
 
 The last two numbers of a move are the attempts and successes that decided. A prover that did not move is there too.
+`contents` has the model that each score belongs to, and `to_blame` the provers that could not be asked by their own
+doing. Old records lack both.
 """
 
 from __future__ import annotations
@@ -21,10 +24,15 @@ from soundsright.services.verifier.verifier_steps import CountedAttempt
 
 @dataclass
 class Ladder:
-    """The standings by hotkey after interval `interval`, which is -1 before the first one."""
+    """The standings by hotkey after interval `interval`, which is -1 before the first one.
+
+    `contents` and `to_blame` are those of the record.
+    """
 
     interval: int = -1
     standings: dict[str, Standing] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
+    to_blame: frozenset[str] = frozenset()
 
     def standing(self, hotkey: str, uid: int) -> Standing:
         """The standing of a prover. A new one begins in the lowest tier; with a new uid its score begins at 0."""
@@ -32,6 +40,17 @@ class Ladder:
         if found is None:
             return Standing(hotkey, TIER_NAMES[0], uid=uid)
         return found if found.uid == uid else replace(found, uid=uid, score=0.0)
+
+    def take_over(self, hotkey: str, content_hash: str) -> None:
+        """Take over the model that a prover is asked about. With another one its score begins at 0."""
+        found = self.standings.get(hotkey)
+        if found is not None and self.contents.get(hotkey, content_hash) != content_hash:
+            self.standings[hotkey] = replace(found, score=0.0)
+        self.contents[hotkey] = content_hash
+
+    def pays(self, hotkey: str, content_hash: str) -> bool:
+        """Whether a prover with this model is paid for its score while its bank is not made yet."""
+        return hotkey not in self.to_blame and self.contents.get(hotkey, content_hash) == content_hash
 
     def add(self, attempts: Iterable[CountedAttempt]) -> None:
         """Take over the scores of attempts since the last interval, in their order."""
@@ -51,7 +70,10 @@ def ladder_after(record: Record) -> Ladder:
         rows = facts["standings"]
         assert isinstance(rows, list)
         standings = {row["hotkey"]: standing_of(row) for row in rows}
-        return Ladder(int(str(facts["interval"])), standings)
+        contents, to_blame = facts.get("contents", {}), facts.get("to_blame", [])
+        assert isinstance(contents, dict)
+        assert isinstance(to_blame, list)
+        return Ladder(int(str(facts["interval"])), standings, dict(contents), frozenset(to_blame))
     except (KeyError, ValueError, TypeError, AssertionError) as error:
         raise UsageError(
             f"The record {record.key[:20]} of {INTERVALS_STREAM} is damaged ({type(error).__name__}: {error})",

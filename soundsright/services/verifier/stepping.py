@@ -27,7 +27,7 @@ from soundsright.services.verifier.attempts import (
 from soundsright.services.verifier.bank import Bank, interval_seed
 from soundsright.services.verifier.context import VerifierContext
 from soundsright.services.verifier.ladder import Ladder
-from soundsright.services.verifier.moves import recorded_steps
+from soundsright.services.verifier.moves import recorded_banks, recorded_steps
 from soundsright.services.verifier.verifier_steps import AskedStep, CountedAttempt, round_of
 from soundsright.services.verifier.verifier_steps import asked as step_key
 
@@ -61,6 +61,8 @@ class Stepping:
         self._uncounted: list[AskedStep] = []
         self._next = 0
         self._is_unsure = False
+        for hotkey, bank in recorded_banks(context.state, interval).items():
+            ladder.take_over(hotkey, bank.content_hash)
         for number, step in recorded_steps(context.state, interval).items():
             self._take(step)
             self._uncounted.append(step)

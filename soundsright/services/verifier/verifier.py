@@ -66,6 +66,8 @@ class Verifier:
         if self._ladder is not stepping.ladder:
             self._ladder = stepping.ladder
         making.tend(entrants, stepping.banks)
+        for hotkey, made in making.made.items():
+            stepping.ladder.take_over(hotkey, made.content_hash)
         self._report(making, stepping)
         if self._is_due():
             stepping.step()
@@ -157,7 +159,8 @@ class Verifier:
         stepping.count()
         end_block = (stepping.interval + 1) * self._context.rules.interval_blocks
         registered = {neuron.hotkey for neuron in neurons}
-        self._ladder = close_interval(self._context, stepping.interval, end_block, registered)
+        to_blame = frozenset[str]() if self._making is None else self._making.to_blame
+        self._ladder = close_interval(self._context, stepping.interval, end_block, registered, to_blame)
         self._stepping, self._counts = None, {}
         with self._lock:
             self._left = {}
@@ -232,8 +235,14 @@ class Verifier:
         if ladder is None or entrants is None:
             return
         made = {} if making is None else making.made
-        # Otherwise a model that stops running could keep its score, because it is asked nothing.
-        paid = [each for each in entrants if each.hotkey not in made or not made[each.hotkey].code]
+        to_blame = frozenset[str]() if making is None else making.to_blame
+        # Otherwise a prover that cannot be asked could keep its score.
+        paid = [
+            each
+            for each in entrants
+            if each.hotkey not in to_blame
+            and (each.hotkey in made or ladder.pays(each.hotkey, each.entry.content_hash))
+        ]
         scores = {each.hotkey: ladder.standing(each.hotkey, each.neuron.uid).score for each in paid}
         serving, limits = [], {}
         for bank in () if stepping is None else stepping.banks.values():

@@ -13,9 +13,12 @@ from soundsright.core.audio import Samples, on_pcm16_grid
 from soundsright.core.errors import EngineUnavailable, InfrastructureFault, ModelCrashed, StateUnavailable
 from soundsright.core.ports import Neuron
 from soundsright.core.profiles import Profile
+from soundsright.core.sources import ModelRef
 from soundsright.core.tiers import AttemptResult
 from soundsright.core.tiers_rules import tiers_rules
+from soundsright.services.rounds import StandingEntry
 from soundsright.services.verifier import SCOPE, CountedAttempt, kept_failures, recorded_steps
+from soundsright.testing import Behaviour, FakeRepository
 from soundsright.testing.served import Manner
 from tests.services.verifier.world import COMMITTED, INTERVAL, RULES, World
 
@@ -374,3 +377,113 @@ def test_a_verifier_that_is_killed_between_answer_and_count_counts_exactly_once(
     assert world.counts("a")["requests"] == asked.count("a") > before
     assert world.counts("b")["requests"] == asked.count("b")
     assert len(world.failures()) == asked.count("b")
+
+
+def asked_of(world: World, hotkey: str) -> int:
+    return [asked for asked, _ in world.provers.asked].count(hotkey)
+
+
+def commit(world: World, hotkey: str, content: str, *, revision: str = "f" * 40, on_hub: bool = True) -> None:
+    """Let a prover commit to another model."""
+    assert world.entries is not None
+    (place,) = [i for i, entry in enumerate(world.entries) if entry.submission.hotkey == hotkey]
+    source = ModelRef(hotkey, "other", revision)
+    if on_hub:
+        world.hub.repositories[source] = FakeRepository(content, behaviour=Behaviour())
+        world.sandbox.models = {**world.sandbox.models, content: COMMITTED}
+    submission = replace(world.entries[place].submission, source=source)
+    world.entries[place] = StandingEntry(submission, content)
+
+
+def payees(world: World) -> set[str]:
+    return set(world.verifier.payees or ())
+
+
+def world_after_an_honest_interval(folder: Path) -> World:
+    world = World(folder, {"good": Manner.HONEST, "evil": Manner.HONEST})
+    world.run_interval(1)
+    world.close_interval(1)
+    assert payees(world) == {"good", "evil"}
+    return world
+
+
+def test_a_commitment_to_a_model_that_is_not_on_the_hub_is_not_paid_and_its_score_decays(tmp_path: Path) -> None:
+    world = world_after_an_honest_interval(tmp_path)
+    source = world.entries[1].submission.source if world.entries else None
+    assert isinstance(source, ModelRef)
+    world.run_interval(2)
+    world.close_interval(2)
+    score = world.standings()["evil"].score
+    del world.hub.repositories[source]
+    world.hub.cache.clear()
+    world.run_interval(4)
+    assert payees(world) == {"good"}
+    world.close_interval(4)
+    assert world.standings()["evil"].score < score / 2
+    assert payees(world) == {"good"}
+    world.restart()
+    world.work(5 * INTERVAL)
+    assert payees(world) == {"good"}
+    commit(world, "evil", "content-new", on_hub=False)
+    world.run_interval(6)
+    assert payees(world) == {"good"}
+
+
+def test_a_new_commitment_is_not_paid_until_it_is_asked_and_begins_with_the_score_0(tmp_path: Path) -> None:
+    world = world_after_an_honest_interval(tmp_path)
+    world.work(3 * INTERVAL, times=4)
+    score = world.standings()["evil"].score
+    commit(world, "evil", "content-new")
+    world.work(3 * INTERVAL + 1)
+    assert payees(world) == {"good"}
+    world.close_interval(3)
+    assert 0 < world.standings()["evil"].score < score
+    assert payees(world) == {"good"}
+    before = asked_of(world, "evil")
+    world.run_interval(5)
+    world.restart()
+    world.work(5 * INTERVAL + 9, times=3)
+    assert asked_of(world, "evil") == before + 20
+    assert payees(world) == {"good", "evil"}
+    world.close_interval(5)
+    fresh = World(tmp_path / "fresh", {"good": Manner.HONEST, "evil": Manner.HONEST})
+    fresh.run_interval(1)
+    fresh.close_interval(1)
+    # Twenty successes from 0 earn what they earned the first time, but for the tier.
+    assert world.standings()["evil"].score < 1.5 * fresh.standings()["evil"].score
+
+
+def test_a_model_that_fails_here_is_not_paid_before_its_next_bank_either(tmp_path: Path) -> None:
+    world = world_after_an_honest_interval(tmp_path)
+
+    def crashes(_samples: Samples) -> Samples:
+        raise ModelCrashed("It ended", 1)
+
+    working = world.sandbox.models
+    world.sandbox.models = {**working, "content-evil": crashes}
+    world.run_interval(3)
+    score = world.standings()["evil"].score
+    world.restart()
+    world.work(3 * INTERVAL + 9)
+    assert payees(world) == {"good"}
+    world.close_interval(3)
+    assert world.standings()["evil"].score < score / 2
+    world.work(5 * INTERVAL)
+    assert payees(world) == {"good"}
+    world.sandbox.models = working
+    world.run_interval(6)
+    assert payees(world) == {"good", "evil"}
+
+
+def test_own_faults_of_two_intervals_take_nobodys_pay_or_score(tmp_path: Path) -> None:
+    world = world_after_an_honest_interval(tmp_path)
+    world.run_interval(2)
+    world.close_interval(2)
+    before = world.standings()
+    world.sandbox.fault = EngineUnavailable("no engine")
+    for number in (4, 5):
+        world.run_interval(number)
+        assert payees(world) == {"good", "evil"}
+        world.close_interval(number)
+    assert world.standings() == before
+    assert payees(world) == {"good", "evil"}
