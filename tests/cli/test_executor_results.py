@@ -248,7 +248,7 @@ def test_the_leaderboard_gets_the_page_of_an_executor(address: str, tmp_path: Pa
 
 def test_a_leaderboard_of_nothing_is_misuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(leaderboard, ["build", str(tmp_path / "site")]) == 2
-    assert "Give --run FOLDER, --executor PATH or --federation FOLDER" in capsys.readouterr().err
+    assert "Give --run FOLDER, --executor PATH, --federation FOLDER or --tiers FOLDER" in capsys.readouterr().err
 
 
 def test_a_source_that_breaks_keeps_its_last_rounds(results: str) -> None:
